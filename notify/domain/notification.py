@@ -1,0 +1,94 @@
+"""What a backend posts, and what it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from notify.domain.channel import Channel, owner_of
+
+Priority = Literal["low", "normal", "high", "urgent"]
+
+DEFAULT_EVENT = "notification"
+DEFAULT_TTL_S = 30 * 24 * 3600
+
+RESERVED_EVENTS = frozenset(
+    {
+        "connect",
+        "connect_error",
+        "disconnect",
+        "disconnecting",
+        "newListener",
+        "removeListener",
+        "session:ready",
+        "session:expiring",
+        "session:refresh",
+        "inbox:changed",
+        "inbox:list",
+        "inbox:mark",
+        "notification:removed",
+        "room:join",
+        "room:leave",
+        "send",
+    }
+)
+"""Names with a meaning of their own, in Socket.IO's clients or here: nobody may post or send them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a notification is for. At least one of the first three is not empty."""
+
+    users: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
+    all: bool = False
+    except_users: frozenset[str] = frozenset()
+
+    def channels(self, namespace: str) -> tuple[Channel, ...]:
+        """The channels of this target, each once, in a stable order.
+
+        In a user's own namespace there is one channel only, its `all`.
+        """
+        if owner_of(namespace) is not None:
+            mine = self.all or owner_of(namespace) in self.users
+            return (Channel(namespace, "all"),) if mine else ()
+        found = [Channel(namespace, "user", user) for user in self.users]
+        found += [Channel(namespace, "room", room) for room in self.rooms]
+        if self.all:
+            found.append(Channel(namespace, "all"))
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def overlaps(self) -> bool:
+        """True when one socket may be in two of the channels: then they must share one offset."""
+        return len(self.rooms) + self.all + bool(self.users) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification as posted. `ttl_s` 0 is ephemeral: now or never, in no log and no inbox."""
+
+    target: Target
+    event: str = DEFAULT_EVENT
+    namespace: str = "/"
+    title: str | None = None
+    body: str | None = None
+    url: str | None = None
+    category: str | None = None
+    priority: Priority = "normal"
+    data: Mapping[str, Any] | None = None
+    ttl_s: int = DEFAULT_TTL_S
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Redis has it. `replayed` is True when an earlier request with the same key was answered so."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime | None
+    replayed: bool = False
+
+

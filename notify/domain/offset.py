@@ -1,0 +1,40 @@
+"""A position in the total order of everything published."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Offset(NamedTuple):
+    """`<epoch>-<ms>-<seq>`: opaque to clients, ordered inside one epoch.
+
+    The epoch changes only when Redis lost its data; offsets of two epochs cannot be compared, so `follows`
+    is the comparison to use where the epochs may differ.
+    """
+
+    epoch: str
+    ms: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.ms}-{self.seq}"
+
+    @property
+    def entry(self) -> str:
+        """The offset as a Redis stream entry id, inside its epoch."""
+        return f"{self.ms}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: object) -> Offset | None:
+        """The offset that `text` stands for, or None: clients send us whatever a handler left there."""
+        if not isinstance(text, str) or len(text) > 64:
+            return None
+        epoch, _, rest = text.partition("-")
+        ms, _, seq = rest.partition("-")
+        if not (epoch and ms.isascii() and ms.isdigit() and seq.isascii() and seq.isdigit()):
+            return None
+        return cls(epoch, int(ms), int(seq))
+
+    def follows(self, other: Offset) -> bool:
+        """True when both are of one epoch and this one comes later."""
+        return self.epoch == other.epoch and (self.ms, self.seq) > (other.ms, other.seq)
