@@ -1,23 +1,23 @@
 """Every error that notify answers with: one class, one stable code, one HTTP status, one retry verdict.
 
-    NotifyError
-    ├── BadRequest            400  bad_request           the body is not JSON at all
-    ├── Unauthorized          401  unauthorized          no key or token, or a wrong one
-    │   ├── TokenMissing           token_missing
-    │   ├── TokenInvalid           token_invalid
-    │   ├── TokenExpired           token_expired
-    │   └── TokenRevoked           token_revoked
-    ├── Forbidden             403  forbidden             a good key or token without the right
-    ├── NotFound              404  not_found
-    ├── MethodNotAllowed      405  method_not_allowed
-    ├── InFlight              409  in_flight             the same Idempotency-Key is being worked on
-    ├── TooLarge              413  too_large
-    ├── UnsupportedMedia      415  unsupported_media_type
-    ├── Invalid               422  invalid               fields are wrong; `errors` names each
-    │   └── KeyReused              idempotency_key_reused
-    ├── TooMany               429  too_many              a limit of ours was reached
-    ├── Unavailable           503  unavailable           Redis did not take it; try again
-    └── Draining              503  draining              this node is going away; try another
+NotifyError
+├── BadRequest            400  bad_request           the body is not JSON at all
+├── Unauthorized          401  unauthorized          no key or token, or a wrong one
+│   ├── TokenMissing           token_missing
+│   ├── TokenInvalid           token_invalid
+│   ├── TokenExpired           token_expired
+│   └── TokenRevoked           token_revoked
+├── Forbidden             403  forbidden             a good key or token without the right
+├── NotFound              404  not_found
+├── MethodNotAllowed      405  method_not_allowed
+├── InFlight              409  in_flight             the same Idempotency-Key is being worked on
+├── TooLarge              413  too_large
+├── UnsupportedMedia      415  unsupported_media_type
+├── Invalid               422  invalid               fields are wrong; `errors` names each
+│   └── KeyReused              idempotency_key_reused
+├── TooMany               429  too_many              a limit of ours was reached
+├── Unavailable           503  unavailable           Redis did not take it; try again
+└── Draining              503  draining              this node is going away; try another
 """
 
 from __future__ import annotations

@@ -90,5 +90,3 @@ class Accepted:
     created_at: datetime
     expires_at: datetime | None
     replayed: bool = False
-
-

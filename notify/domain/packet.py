@@ -45,7 +45,8 @@ class Wire:
         """The packets as websocket frames, ready for the transport."""
         if self._frames is None:
             self._frames = b"".join(
-                frame(bytes(part), BINARY) if isinstance(part, memoryview) else frame(part) for part in self.parts
+                frame(bytes(part), BINARY) if isinstance(part, memoryview) else frame(part)
+                for part in self.parts
             )
         return self._frames
 
