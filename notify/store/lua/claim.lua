@@ -1,0 +1,27 @@
+-- Claims an Idempotency-Key for a request, or says what became of the earlier one.
+--
+-- KEYS: the key's record
+-- ARGV: 1 fingerprint of the body, 2 what the answer will be made from, 3 lease in ms, 4 seconds to live
+-- Returns {verdict, answer}: new, done (answered before), resume (an earlier request died half-way: its answer
+-- is to be used, so that what it published already is found again), busy, reused (another body).
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local record = redis.call('HMGET', KEYS[1], 'fingerprint', 'answer', 'lease')
+if not record[1] then
+  redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'answer', ARGV[2], 'lease', now + tonumber(ARGV[3]))
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+  return {'new', ARGV[2]}
+end
+if record[1] ~= ARGV[1] then
+  return {'reused', ''}
+end
+local lease = tonumber(record[3])
+if lease == 0 then
+  return {'done', record[2]}
+end
+if lease > now then
+  return {'busy', ''}
+end
+redis.call('HSET', KEYS[1], 'lease', now + tonumber(ARGV[3]))
+return {'resume', record[2]}
