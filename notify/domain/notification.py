@@ -32,6 +32,8 @@ RESERVED_EVENTS = frozenset(
         "room:join",
         "room:leave",
         "send",
+        "*",  # python-socketio: the handler of all events that have none
+        "__disconnect_final",  # python-socketio's client, to itself
     }
 )
 """Names with a meaning of their own, in Socket.IO's clients or here: nobody may post or send them."""

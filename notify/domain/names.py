@@ -1,0 +1,99 @@
+"""The rules for names that people give: user ids, rooms, patterns of rooms, events, namespaces.
+
+Each function takes anything and returns None when it is a good name, else what is wrong with it, as the end
+of a sentence that the caller begins ("`sub` must be a string", "`user` must be 1 to 256 characters long").
+Reasons never repeat the value, so they can be logged and answered.
+
+No name holds a control character (they break log lines and protocols) or half of a surrogate pair (JSON can
+write one, UTF-8 cannot).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from notify.domain.channel import OWN_NAMESPACE_PREFIX, USER_ROOM_PREFIX
+from notify.domain.notification import RESERVED_EVENTS
+
+MAX_NAME: Final = 256
+"""Characters (not bytes) in a user id, a room name, a pattern or a namespace."""
+MAX_EVENT_NAME: Final = 128
+
+_BAD = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_GOOD_NAME = re.compile(f"[^{_BAD}]{{1,{MAX_NAME}}}")
+_GOOD_ROOM = re.compile(f"(?!@)[^{_BAD}]{{1,{MAX_NAME}}}(?<!\\*)")
+_GOOD_EVENT = re.compile(f"[^{_BAD}]{{1,{MAX_EVENT_NAME}}}")
+_GOOD_NAMESPACE = re.compile(f"/[^,?\\s{_BAD}]{{0,{MAX_NAME - 1}}}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def user_id_fault(value: object) -> str | None:
+    """A user id: 1 to 256 characters. An id with a comma, `?` or space in it has no own namespace."""
+    if isinstance(value, str) and _GOOD_NAME.fullmatch(value):
+        return None
+    return _fault(value, MAX_NAME)
+
+
+def room_name_fault(value: object) -> str | None:
+    """A room: 1 to 256 characters, no `@` in front (those are ours), no `*` at the end (a pattern)."""
+    if isinstance(value, str) and _GOOD_ROOM.fullmatch(value):
+        return None
+    return _fault(value, MAX_NAME) or (
+        "must not begin with `@`"
+        if str(value).startswith("@")
+        else "must not end with `*`: it is one room, not a pattern"
+    )
+
+
+def room_pattern_fault(value: object) -> str | None:
+    """A pattern of rooms (see `permissions.allows`): a room name, or a beginning of one and a final `*`."""
+    if isinstance(value, str) and _GOOD_NAME.fullmatch(value) and not value.startswith("@"):
+        return None
+    return _fault(value, MAX_NAME) or "must not begin with `@`"
+
+
+def send_pattern_fault(value: object) -> str | None:
+    """Whom may be sent to: rooms as in `room_pattern_fault`, users as `@user/<id>` or `@user/*`."""
+    if isinstance(value, str) and value.startswith(USER_ROOM_PREFIX):
+        return user_id_fault(value[len(USER_ROOM_PREFIX) :])
+    fault = room_pattern_fault(value)
+    return fault and fault.replace("`@`", f"`@`, unless with `{USER_ROOM_PREFIX}`")
+
+
+def event_name_fault(value: object) -> str | None:
+    """The name of an event that is posted or sent: 1 to 128 characters, none of `RESERVED_EVENTS`."""
+    if isinstance(value, str) and _GOOD_EVENT.fullmatch(value):
+        return "is reserved" if value in RESERVED_EVENTS else None
+    return _fault(value, MAX_EVENT_NAME)
+
+
+def namespace_fault(value: object) -> str | None:
+    """A Socket.IO namespace: `/` and up to 255 characters, none of them a comma, `?` or whitespace.
+
+    A comma ends the namespace in a packet, and clients cut it off at `?` (Socket.IO protocol v5).
+    """
+    if isinstance(value, str) and _GOOD_NAMESPACE.fullmatch(value):
+        return "must go on with a user's id" if value == OWN_NAMESPACE_PREFIX else None
+    fault = _fault(value, MAX_NAME)
+    if fault is None:
+        fault = (
+            "must not contain a comma, `?` or whitespace"
+            if str(value).startswith("/")
+            else "must begin with `/`"
+        )
+    return fault
+
+
+def _fault(value: object, longest: int) -> str | None:
+    """What every kind of name must be. Not on the way of good names."""
+    if not isinstance(value, str):
+        return "must be a string"
+    if not 1 <= len(value) <= longest:
+        return f"must be 1 to {longest} characters long"
+    if _CONTROL.search(value):
+        return "must not contain control characters"
+    if _SURROGATE.search(value):
+        return "must not contain half a surrogate pair"
+    return None

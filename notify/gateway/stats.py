@@ -1,0 +1,48 @@
+"""What the gateway counts. Plain integers, added to on hot paths; ops/metrics.py names them for Prometheus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class GatewayStats:
+    """Since the start of this node."""
+
+    polling_connections: int = 0
+    """Open Engine.IO connections on long-polling (a level)."""
+    websocket_connections: int = 0
+    """Open Engine.IO connections on websocket (a level)."""
+    opened: Counter[str] = field(default_factory=Counter)
+    """Engine.IO connections opened, by transport: polling, websocket."""
+    upgrades: int = 0
+    """Connections that went from long-polling to websocket."""
+    closed: Counter[str] = field(default_factory=Counter)
+    """Connections closed, by reason."""
+    connects: int = 0
+    """Namespace connects that were let in."""
+    connect_errors: Counter[str] = field(default_factory=Counter)
+    """Namespace connects that were refused, by error code."""
+    handshakes_refused: Counter[str] = field(default_factory=Counter)
+    """HTTP handshakes refused, by reason: origin, draining, rate, connections."""
+    slow_consumers: int = 0
+    """Connections cut because their send buffer was full."""
+    protocol_errors: int = 0
+    """Connections closed because of what they sent."""
+    messages_in: int = 0
+    """Events received from clients."""
+    deliveries: int = 0
+    """Events handed to a connection."""
+    bytes_out: int = 0
+    """Payload bytes handed to connections."""
+    recovered: int = 0
+    """Connects that got their session back."""
+    not_recovered: Counter[str] = field(default_factory=Counter)
+    """Connects that asked for their session and did not get it, by reason."""
+    replayed_messages: int = 0
+    """Missed messages replayed to recovered connections."""
+    expired_sessions: int = 0
+    """Connections closed because their token expired."""
+    drained_connections: int = 0
+    """Connections closed by a drain."""

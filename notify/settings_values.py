@@ -1,0 +1,176 @@
+"""Readers for the settings that are more than a number or a word.
+
+Each takes the text of a variable and returns the value, or raises ValidationError with a sentence that
+says what to write instead. No sentence repeats a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from marshmallow import ValidationError
+
+Network = IPv4Network | IPv6Network
+
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+SHORTEST_API_KEY = 24
+SHORTEST_JWT_SECRET_BYTES = 32
+_NAMESPACE = re.compile(r"/[^,?\s]{0,255}")
+
+
+class Secret:
+    """A text that does not show itself: not in repr, str, f-strings, logs or tracebacks."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself. Call it where it is used, and keep what it returns nowhere else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """What stands between commas, each once."""
+    return tuple(dict.fromkeys(part for part in map(str.strip, text.split(",")) if part))
+
+
+def redis_url(text: str) -> str:
+    """The URL, as redis-py understands it (and `redis+sentinel://`)."""
+    parts = _split(text)
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValidationError(
+            f"Must begin with one of {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}."
+        )
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ValidationError("Name the socket: unix:///run/redis/redis.sock.")
+    elif not parts.hostname:
+        raise ValidationError("Name the host: redis://localhost:6379/0.")
+    return text
+
+
+def masked(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc and "password=" not in parts.query:
+        return url
+    userinfo, at, host = parts.netloc.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
+    return urlunsplit(parts._replace(netloc=f"{user}{colon}{'***' if colon else ''}{at}{host}", query=query))
+
+
+def jwt_secret(text: str) -> Secret:
+    """At least as long as the hash it keys (RFC 7518 section 3.2)."""
+    if len(text.encode()) < SHORTEST_JWT_SECRET_BYTES:
+        raise ValidationError(
+            f"Must have {SHORTEST_JWT_SECRET_BYTES} bytes or more; `openssl rand -hex 32` makes a good one."
+        )
+    return Secret(text)
+
+
+def public_key(text: str) -> str:
+    r"""A PEM public key, RSA or P-256; `\n` may stand for the line breaks, as in env files."""
+    pem = text.replace("\\n", "\n").strip() + "\n"
+    if "PRIVATE KEY" in pem:
+        raise ValidationError(
+            "This is a private key: put the public one here, and keep that one where tokens are made."
+        )
+    try:
+        key = load_pem_public_key(pem.encode())
+    except ValueError as error:
+        raise ValidationError("Must be a public key in PEM form (-----BEGIN PUBLIC KEY-----).") from error
+    if isinstance(key, RSAPublicKey):
+        if key.key_size < 2048:
+            raise ValidationError("An RSA key must have 2048 bits or more.")
+    elif not (isinstance(key, EllipticCurvePublicKey) and key.curve.name == "secp256r1"):
+        raise ValidationError("Must be an RSA key (RS256) or a P-256 key (ES256).")
+    return pem
+
+
+def jwks_url(text: str) -> str:
+    """https, or http inside a cluster or on this machine."""
+    parts = _split(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValidationError("Must be an http:// or https:// URL.")
+    return text
+
+
+def api_keys(text: str) -> tuple[Secret, ...]:
+    """Keys separated by commas or line breaks (a file may have one on each line)."""
+    found = words(text.replace("\n", ","))
+    for place, key in enumerate(found, 1):
+        if len(key) < SHORTEST_API_KEY or not key.isascii() or any(char.isspace() for char in key):
+            raise ValidationError(
+                f"Key number {place} must have {SHORTEST_API_KEY} or more ASCII characters and no spaces; "
+                "`openssl rand -hex 24` makes a good one."
+            )
+    return tuple(map(Secret, found))
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers send them: scheme, host, port when it is not the usual one; or `*`."""
+    found = words(text)
+    for origin in found:
+        if origin == "*":
+            continue
+        parts = _split(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValidationError(f"{origin} is not an origin: write https://app.example.com.")
+        if parts.path or parts.query or parts.fragment:
+            raise ValidationError(
+                f"{origin} is more than an origin: leave out what comes after the host and port."
+            )
+    if "*" in found and len(found) > 1:
+        raise ValidationError("* already allows every origin: set it alone.")
+    return tuple(origin.lower() for origin in found)
+
+
+def namespaces(text: str) -> tuple[str, ...]:
+    """Namespaces of Socket.IO; `/` is always among them."""
+    found = words(text)
+    for namespace in found:
+        if not _NAMESPACE.fullmatch(namespace):
+            raise ValidationError(
+                f"{namespace} is not a namespace: it begins with / and has no comma, ? or space."
+            )
+        if namespace == "/users" or namespace.startswith("/users/"):
+            raise ValidationError("/users/<id> are the users' own namespaces, which are there anyway.")
+    return tuple(dict.fromkeys(("/", *found)))
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Addresses and networks: 10.0.0.0/8, 2001:db8::1."""
+    found: list[Any] = []
+    for word in words(text):
+        try:
+            found.append(ip_network(word, strict=False))
+        except ValueError as error:
+            raise ValidationError(f"{word} is no IP address or network (10.0.0.0/8).") from error
+    return tuple(found)
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises when it is no number
+    except ValueError as error:
+        raise ValidationError("This cannot be read as a URL.") from error
+    return parts
