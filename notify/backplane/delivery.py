@@ -12,9 +12,9 @@ client that does not want it is a cut at a known place.
 from __future__ import annotations
 
 import json
+
 from notify.domain.offset import Offset
 from notify.domain.packet import Wire, event_head
-
 
 Form = tuple[str, bool]
 """What makes the bytes of an event differ between members: namespace, and whether offsets are wanted."""

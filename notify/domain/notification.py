@@ -63,6 +63,17 @@ class Target:
         return tuple(dict.fromkeys(found))
 
     @property
+    def kind(self) -> str:
+        """What sort of target this is, for counting: user, users, room, rooms, all or mixed."""
+        if self.overlaps and (self.users or self.all):
+            return "mixed"
+        if self.all:
+            return "all"
+        if self.users:
+            return "user" if len(self.users) == 1 else "users"
+        return "room" if len(self.rooms) == 1 else "rooms"
+
+    @property
     def overlaps(self) -> bool:
         """True when one socket may be in two of the channels: then they must share one offset."""
         return len(self.rooms) + self.all + bool(self.users) > 1

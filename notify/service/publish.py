@@ -77,7 +77,9 @@ class Publisher:
         self._stats = stats
         self._now = now
 
-    async def publish(self, notification: Notification, *, idempotency: Idempotency | None = None) -> Accepted:
+    async def publish(
+        self, notification: Notification, *, idempotency: Idempotency | None = None
+    ) -> Accepted:
         """Publish to every channel of the target; returns when Redis has all of it.
 
         Raises Invalid (no channel), KeyReused, InFlight, Unavailable. After Unavailable a retry with the same
@@ -91,7 +93,7 @@ class Publisher:
         entries = _entries(accepted, notification, origin, prefix="")
         _raise_first(await self._log.append(*entries))
         await self._finish(idempotency)
-        self._stats.published += 1
+        self._count(notification)
         return accepted
 
     async def publish_batch(
@@ -128,7 +130,9 @@ class Publisher:
                 failed = True
         if not failed:
             await self._finish(idempotency)
-        self._stats.published += sum(isinstance(result, Accepted) for result in results)
+        for item, result in zip(items, results, strict=True):
+            if isinstance(item, Notification) and isinstance(result, Accepted):
+                self._count(item)
         return results
 
     async def send(self, sender: str, channel: Channel, event: str, data: Any) -> Offset:
@@ -144,8 +148,11 @@ class Publisher:
         (outcome,) = await self._log.append(Entry((channel,), body, expires_ms=expires_ms))
         if isinstance(outcome, NotifyError):
             raise outcome
-        self._stats.sent += 1
+        self._stats.client_messages += 1
         return outcome
+
+    def _count(self, notification: Notification) -> None:
+        self._stats.published[notification.target.kind] += 1
 
     async def _begin(self, idempotency: Idempotency | None) -> tuple[Origin, bool]:
         origin = Origin(f"ntf_{ULID()}", int(self._now() * 1000), once=idempotency is not None)
@@ -155,7 +162,9 @@ class Publisher:
             idempotency.scope, idempotency.key, idempotency.fingerprint, origin.encode()
         )
         if claimed.verdict == "reused":
-            raise KeyReused("This Idempotency-Key came before with another body; use a new key for a new request")
+            raise KeyReused(
+                "This Idempotency-Key came before with another body; use a new key for a new request"
+            )
         if claimed.verdict == "busy":
             raise InFlight("A request with this Idempotency-Key is being worked on", retry_after_s=1)
         return Origin.decode(claimed.answer), claimed.verdict == "done"
@@ -165,7 +174,9 @@ class Publisher:
             await self._keys.finish(idempotency.scope, idempotency.key)
 
 
-def _accepted(notification_id: str, notification: Notification, origin: Origin, *, replayed: bool) -> Accepted:
+def _accepted(
+    notification_id: str, notification: Notification, origin: Origin, *, replayed: bool
+) -> Accepted:
     created = datetime.fromtimestamp(origin.created_ms / 1000, UTC)
     ttl_s = notification.ttl_s
     expires = datetime.fromtimestamp(origin.created_ms / 1000 + ttl_s, UTC) if ttl_s else None

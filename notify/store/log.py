@@ -30,7 +30,9 @@ def offset_of(reply: bytes) -> Offset:
     """The offset in a script's answer. Raises StoreError when something else wrote to the clock."""
     offset = Offset.parse(reply.decode())
     if offset is None:
-        raise StoreError("the clock in Redis does not hold an offset: does something else write under the prefix?")
+        raise StoreError(
+            "the clock in Redis does not hold an offset: does something else write under the prefix?"
+        )
     return offset
 
 
@@ -104,7 +106,9 @@ class Log:
 
     def _call(self, entry: Entry) -> tuple[list[str], list[str | bytes | int]]:
         keys = self._keys
-        sent_key, piece = (keys.sent(entry.once[0]), entry.once[1]) if entry.once is not None else (keys.clock, "")
+        sent_key, piece = (
+            (keys.sent(entry.once[0]), entry.once[1]) if entry.once is not None else (keys.clock, "")
+        )
         addresses = [channel.address for channel in entry.channels]
         return (
             [keys.clock, sent_key, *[keys.log_prefix + address for address in addresses]],

@@ -116,5 +116,3 @@ class Sessions:
     async def revoke(self, user: str, *, before: int, ttl_s: int) -> None:
         """From now on tokens of this user issued before `before` (unix s) are worth nothing."""
         await self._redis.execute("SET", self._keys.revoked(user), before, "EX", ttl_s)
-
-
