@@ -1,4 +1,4 @@
-"""What the backplane counts. Plain integers, added to on hot paths; ops/metrics.py names them for Prometheus."""
+"""What the backplane counts: plain integers, added to on hot paths; ops/metrics.py names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway counts. Plain integers, added to on hot paths; ops/metrics.py names them for Prometheus."""
+"""What the gateway counts: plain integers, added to on hot paths; ops/metrics.py names them."""
 
 from __future__ import annotations
 

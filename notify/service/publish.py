@@ -51,7 +51,8 @@ class Origin:
     @classmethod
     def decode(cls, kept: bytes) -> Origin:
         """The inverse of `encode`, for a request that is to be finished or answered again."""
-        return cls(*orjson.loads(kept), once=True)
+        notification_id, created_ms = orjson.loads(kept)
+        return cls(notification_id, created_ms, once=True)
 
     def item_id(self, index: int) -> str:
         """The id of a batch's item."""

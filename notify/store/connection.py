@@ -38,8 +38,8 @@ class StoreError(NotifyError):
 class Redis:
     """Runs commands and scripts over one pipelined connection that is made again whenever it is lost.
 
-    While it is away every call fails at once with Unavailable, so that no caller hangs; a call that Redis does
-    not answer fails within `opener.timeout_s`.
+    While it is away every call fails at once with Unavailable, so that no caller hangs; a call that Redis
+    does not answer fails within `opener.timeout_s`.
     """
 
     def __init__(self, opener: Opener, *, stats: StoreStats) -> None:
@@ -170,7 +170,7 @@ class Redis:
 
 def translated(error: ReplyError) -> NotifyError:
     """The error of ours that an error reply stands for."""
-    # A script's own error repeats the command's: "ERR ... OOM command not allowed", or with the code in front.
+    # A script's own error repeats the command's: "ERR ... OOM command not allowed".
     text = str(error)
     if error.kind in RETRYABLE or any(f"{kind} " in text for kind in ("OOM", "READONLY", "MISCONF")):
         return Unavailable(f"Redis does not take writes now: {text}", retry_after_s=1)

@@ -129,7 +129,7 @@ class Log:
     ) -> Backlog:
         """What a returning client missed, and the session claimed for it, in one step.
 
-        `reached` is the client's own offset: one that was never given out is refused. At most `most` messages.
+        `reached` is the client's own offset: one never given out is refused. At most `most` messages.
         """
         return await self._read(
             places,

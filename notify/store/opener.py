@@ -66,10 +66,10 @@ class Opener:
         if parts.scheme == "rediss+sentinel" or options.pop("ssl", "") in ("true", "True", "1"):
             # parse_url knows how the ssl_* options are spelled and typed
             query = "&".join(f"{name}={value}" for name, value in options.items())
-            options = {**parse_url(f"rediss://localhost?{query}")}
-            del options["host"], options["connection_class"]
-            self._options.update(options, connection_class=SSLConnection)
-            for_sentinels.update(options, ssl=True)
+            tls: dict[str, Any] = dict(parse_url(f"rediss://localhost?{query}"))
+            del tls["host"], tls["connection_class"]
+            self._options.update(tls, connection_class=SSLConnection)
+            for_sentinels.update(tls, ssl=True)
         elif options:
             raise ValueError(f"unknown option in the Sentinel URL: {', '.join(sorted(options))}")
         if user:
@@ -79,7 +79,7 @@ class Opener:
         if len(path) == 2:
             self._options["db"] = int(path[0])
         self._service = path[-1]
-        self._sentinel = Sentinel(sentinels, sentinel_kwargs=for_sentinels)
+        self._sentinel = Sentinel(sentinels, sentinel_kwargs=for_sentinels)  # type: ignore[no-untyped-call]
 
     async def open(self, protocol: P) -> tuple[asyncio.Transport, P]:
         """A transport that is connected, authenticated and in RESP2, with `protocol` on it.
@@ -110,7 +110,7 @@ class Opener:
             connection = kind(host=host, port=port, **options)
         else:
             assert self._pool is not None  # noqa: S101
-            connection = self._pool.make_connection()
+            connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         await connection.connect()
         return connection
 
