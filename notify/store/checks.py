@@ -22,12 +22,12 @@ SENTENCES = {
     "version": "This Redis is {redis_version}: use 7.0 or newer, or Valkey.",
     "replica": "This Redis is a replica and takes no writes: point NOTIFY_REDIS_URL at its master, "
     "or at the Sentinels (redis+sentinel://) that know it.",
-    "evicts": "This Redis throws keys away when it is full (maxmemory-policy {maxmemory_policy}), and with them "
-    "notifications that were accepted: set `maxmemory-policy noeviction`.",
+    "evicts": "This Redis throws keys away when it is full (maxmemory-policy {maxmemory_policy}), and with "
+    "them notifications that were accepted: set `maxmemory-policy noeviction`.",
     "no_append_only": "This Redis keeps no append-only file: a crash of it loses notifications that were "
     "accepted. Set `appendonly yes`.",
-    "info_forbidden": "The Redis user may not run INFO, so it was not checked whether Redis evicts keys and keeps "
-    "an append-only file: see to `maxmemory-policy noeviction` and `appendonly yes`, or allow it `+info`.",
+    "info_forbidden": "The Redis user may not run INFO, so it was not checked whether Redis evicts keys and "
+    "keeps an append-only file: see to `maxmemory-policy noeviction` and `appendonly yes`, or allow `+info`.",
 }
 
 Execute = Callable[..., Awaitable[Any]]
