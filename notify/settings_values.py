@@ -18,7 +18,8 @@ from marshmallow import ValidationError
 
 Network = IPv4Network | IPv6Network
 
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel", "valkey+sentinel")
+REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
 SHORTEST_API_KEY = 24
 SHORTEST_JWT_SECRET_BYTES = 32
 _NAMESPACE = re.compile(r"/[^,?\s]{0,255}")
@@ -53,7 +54,7 @@ def words(text: str) -> tuple[str, ...]:
 
 def redis_url(text: str) -> str:
     """The URL, as redis-py understands it (and `redis+sentinel://`)."""
-    parts = _split(text)
+    parts = urlsplit(text) if text.startswith(SENTINEL_SCHEMES) else _split(text)  # those have several ports
     if parts.scheme not in REDIS_SCHEMES:
         raise ValidationError(
             f"Must begin with one of {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}."

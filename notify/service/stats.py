@@ -1,4 +1,4 @@
-"""What the verbs count. Plain integers, added to on hot paths; ops/metrics.py names them for Prometheus."""
+"""What the verbs count: plain integers, added to on hot paths; ops/metrics.py shows them."""
 
 from __future__ import annotations
 
