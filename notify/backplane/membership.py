@@ -6,16 +6,16 @@ client leaves. These cost what a client itself costs: everything is reached from
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from socketio import packet as sio_packet
 
+from notify.backplane.delivery import Delivery, Form
 from notify.domain.channel import Channel
+from notify.domain.offset import Offset
 from notify.domain.packet import Wire
-
-if TYPE_CHECKING:
-    from notify.backplane.delivery import Delivery
 
 SMALL_ROOM = 8
 """Up to this many members stand in a tuple (48 bytes and 8 each), more in a set (216 bytes and more)."""
@@ -49,7 +49,6 @@ class Member:
         "gate",
         "identity",
         "namespace",
-        "offsets",
         "pid",
         "rooms",
         "session",
@@ -71,8 +70,8 @@ class Member:
         self.user: str | None = None
         self.identity: Any = None
         self.pid: str | None = None
-        self.offsets = False
-        """Whether events end with their offset: only for clients that can recover."""
+        self.form: Form = (namespace, False)
+        """What its events look like: whether they end with their offset, for clients that can recover."""
         self.gate: Gate | None = None
         self.session: Any = None
         self.since = 0
@@ -85,14 +84,16 @@ class Room:
     Members of another namespace may be among them: a user's own namespace hears the user's channel.
     """
 
-    __slots__ = ("channel", "members", "since", "topic", "waiter")
+    __slots__ = ("channel", "members", "ready", "since", "topic", "waiter")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.members: tuple[Member, ...] | set[Member] = ()
-        self.topic: bytes | None = None
-        self.waiter: Any = None
-        self.since: Any = None
+        self.topic = b""
+        self.ready = False
+        """The subscription is confirmed: from now on nothing of this channel passes this node by."""
+        self.waiter: asyncio.Future[None] | None = None
+        self.since: Offset | None = None
         """The offset from which this node must have this channel without a hole; None while unknown."""
 
     def add(self, member: Member) -> None:

@@ -16,6 +16,8 @@ class BackplaneStats:
     """Channels this node is subscribed to (a level)."""
     messages: int = 0
     """Messages received from the topics."""
+    deliveries: int = 0
+    """Messages handed to local members: one for each member and message."""
     duplicates: int = 0
     """Messages dropped because their offset had been delivered already."""
     malformed: Counter[str] = field(default_factory=Counter)

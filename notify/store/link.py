@@ -61,7 +61,7 @@ class Link(asyncio.Protocol):
             return future
         if not self._outgoing:
             self._loop.call_soon(self._flush)
-        self._outgoing.append(hiredis.pack_command(tuple(command)))
+        self._outgoing.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type]
         self._waiting.append(future)
         return future
 

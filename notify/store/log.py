@@ -16,6 +16,7 @@ from notify.store.keys import IDEMPOTENCY_TTL_S, Keys
 
 PUBLISH = scripts.load("publish")
 BACKLOG = scripts.load("backlog")
+ECHO = scripts.load("echo")
 
 CATCH_UP_CHANNELS = 200
 """Logs that one call reads at most, so that Redis is never busy for long."""
@@ -178,6 +179,10 @@ class Log:
             missed.append(Missed(places[number - 1][0], int(ms), int(seq), message))
         missed.sort(key=lambda one: (one.ms, one.seq))
         return Backlog(verdict.decode(), offset_of(clock) if clock else None, tuple(missed))
+
+    async def echo(self, topic: str, token: str) -> None:
+        """Publish `canary <token> <clock>` on a topic. Raises Unavailable."""
+        await self._redis.run(ECHO, [self._keys.clock], [topic, token])
 
     async def clock(self) -> Offset | None:
         """Where the total order stands now, or None when nothing was ever published."""
