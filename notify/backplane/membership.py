@@ -30,6 +30,12 @@ class Transport(Protocol):
     def send(self, wire: Wire) -> None:
         """Hand packets over for sending. Never blocks; a slow consumer is cut off by the socket itself."""
 
+    def close_transport(self, reason: str) -> None:
+        """End the connection in the way after which a stock client comes back by itself."""
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection at once."""
+
 
 class Gate(Protocol):
     """Holds back what is live while a member is being connected or replayed to."""
@@ -41,7 +47,7 @@ class Gate(Protocol):
 class Member:
     """One connection in one namespace: what Socket.IO calls a socket.
 
-    `user`, `pid`, `session` and `gate` are set by the admission of the app; used bare, they stay empty.
+    `user`, `pid`, `start`, `places` and `gate` are set by the admission of the app; used bare, they stay empty.
     """
 
     __slots__ = (
@@ -50,11 +56,12 @@ class Member:
         "identity",
         "namespace",
         "pid",
+        "places",
         "rooms",
-        "session",
         "sid",
         "since",
         "socket",
+        "start",
         "state",
         "user",
     )
@@ -73,7 +80,10 @@ class Member:
         self.form: Form = (namespace, False)
         """What its events look like: whether they end with their offset, for clients that can recover."""
         self.gate: Gate | None = None
-        self.session: Any = None
+        self.start: Offset | None = None
+        """The offset from which it is owed everything."""
+        self.places: dict[str, str] | None = None
+        """For rooms entered later, the place in the log from which it is owed them."""
         self.since = 0
         """When it connected, in unix seconds; 0 while unknown."""
 

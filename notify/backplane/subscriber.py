@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -109,7 +110,7 @@ class Subscriber:
         self._connection: Connection | None = None
         self._held: list[tuple[Room, Delivery]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._settling: list[tuple[Offset, Callable[[], None]]] = []
+        self._settling: deque[tuple[Offset, Callable[[], None]]] = deque()
         self._barriers: dict[str, asyncio.Future[None]] = {}
         self._canaries = 0
         self._canary_heard = 0.0
@@ -310,17 +311,22 @@ class Subscriber:
             self.listener.heard(topic, payload)
 
     def when_reached(self, offset: Offset, action: Callable[[], None]) -> None:
-        """Run `action` once everything up to `offset` has been handed on (at once, or within a canary)."""
-        self._settling.append((offset, action))
+        """Run `action` once everything up to `offset` has been handed on: now, or at the next canary."""
+        if self.reached(offset):
+            action()
+        else:
+            self._settling.append((offset, action))
 
     def _settle(self) -> None:
+        # What waits came by one connection, so it waits in order.
+        waiting = self._settling
+        while waiting and self.reached(waiting[0][0]):
+            waiting.popleft()[1]()
+
+    def reached(self, offset: Offset) -> bool:
+        """True when everything up to `offset` has been handed on."""
         seen = self.last_seen
-        waiting, self._settling = self._settling, []
-        for offset, action in waiting:
-            if seen is None or (offset.epoch == seen.epoch and offset.follows(seen)):
-                self._settling.append((offset, action))
-            else:
-                action()
+        return seen is not None and not offset.follows(seen)
 
     # -- canaries -------------------------------------------------------------------------------------
 

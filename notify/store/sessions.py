@@ -14,7 +14,7 @@ from notify.domain.offset import Offset
 from notify.store import scripts
 from notify.store.connection import Redis
 from notify.store.keys import Keys
-from notify.store.log import fresh_epoch, offset_of
+from notify.store.log import Claim, fresh_epoch, offset_of
 
 OPEN = scripts.load("open")
 
@@ -24,20 +24,20 @@ class Session:
     """`start` is the offset from which the connection is owed everything.
 
     `rooms` holds the rooms joined, each with the place from which it is owed that room's messages, empty for
-    the start; `granted` are those that the service put it in, whatever its token says.
+    the start. `node` and `socket` say which connection has it now.
     """
 
     sid: str
     user: str
     namespace: str
     node: str
+    socket: str
     rooms: Mapping[str, str] = field(default_factory=dict)
-    granted: tuple[str, ...] = ()
     start: Offset | None = None
 
     def encode(self) -> bytes:
         """As it stands in Redis below its first line, the start offset."""
-        return orjson.dumps([self.sid, self.user, self.namespace, self.node, self.rooms, self.granted])
+        return orjson.dumps([self.sid, self.user, self.namespace, self.node, self.socket, self.rooms])
 
     def line(self) -> bytes:
         """As it stands in Redis."""
@@ -47,8 +47,8 @@ class Session:
     def decode(cls, stored: bytes) -> Session:
         """The inverse of `line`. Raises ValueError when it is not one."""
         start, _, rest = stored.partition(b"\n")
-        sid, user, namespace, node, rooms, granted = orjson.loads(rest)
-        return cls(sid, user, namespace, node, rooms, tuple(granted), Offset.parse(start.decode()))
+        sid, user, namespace, node, socket, rooms = orjson.loads(rest)
+        return cls(sid, user, namespace, node, socket, rooms, Offset.parse(start.decode()))
 
     def place(self, channel: Channel, reached: Offset) -> Offset:
         """From where this session is owed a channel's messages, having seen everything up to `reached`."""
@@ -98,13 +98,20 @@ class Sessions:
         """Write a session whose rooms have changed. Raises Unavailable."""
         await self._redis.execute("SET", self._keys.session(pid), session.line(), "EX", self.ttl_s)
 
-    async def close(self, pid: str) -> None:
-        """The connection was ended on purpose and cannot be recovered. Raises Unavailable."""
-        await self._redis.execute("DEL", self._keys.session(pid))
+    def close(self, pid: str) -> None:
+        """The connection was ended on purpose and cannot be recovered."""
+        self._redis.post("DEL", self._keys.session(pid))
 
-    async def leave(self, pid: str) -> None:
-        """The transport is gone: from now on the recovery window runs. Raises Unavailable."""
-        await self._redis.execute("EXPIRE", self._keys.session(pid), self.window_s)
+    def leave(self, pid: str) -> None:
+        """The transport is gone: from now on the recovery window runs."""
+        self._redis.post("EXPIRE", self._keys.session(pid), self.window_s)
+
+    def claim(self, pid: str, was: bytes, session: Session, *, issued_at: int) -> Claim:
+        """The claim by which `Log.replay` hands a session on to its new connection."""
+        keys = self._keys
+        return Claim(
+            keys.session(pid), keys.revoked(session.user), issued_at, was, session.line(), self.ttl_s
+        )
 
     async def keep(self, pids: Sequence[str]) -> list[str]:
         """Keep sessions alive; those that Redis no longer knows are returned. Raises Unavailable."""
