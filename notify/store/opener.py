@@ -11,6 +11,7 @@ import asyncio
 import socket
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
@@ -31,6 +32,7 @@ class Opener:
 
     def __init__(self, url: str, *, timeout_s: float = 1.0) -> None:
         self.timeout_s = timeout_s
+        self._writers: WeakKeyDictionary[asyncio.Protocol, Any] = WeakKeyDictionary()
         self._options: dict[str, Any] = {
             "protocol": 2,
             "socket_timeout": timeout_s,
@@ -99,6 +101,7 @@ class Opener:
         if TCP_USER_TIMEOUT is not None and sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(self.timeout_s * 10_000))
         transport.set_protocol(protocol)
+        self._writers[protocol] = writer  # collected earlier, it would close the transport
         protocol.connection_made(transport)
         return transport, protocol
 

@@ -1,8 +1,9 @@
-"""What the store counts: plain integers, added to on hot paths; ops/metrics.py shows them."""
+"""What the store counts. Plain integers, added to on hot paths; ops/metrics.py names them for Prometheus."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -15,12 +16,10 @@ class StoreStats:
     """Commands sent."""
     pipelines: int = 0
     """Writes to the connection: each carries the commands of one turn of the loop."""
-    errors: int = 0
-    """Commands that failed: no connection, no answer in time, or an error for an answer."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Commands that failed, by kind: unavailable, timeout, refused."""
     reconnects: int = 0
     """Times the command connection was lost and made again."""
-    connect_failures: int = 0
-    """Attempts to connect that failed."""
     latency_s: float = 0.0
     """Sum of the time between a command's write and its answer; with `answered`, the mean."""
     answered: int = 0
