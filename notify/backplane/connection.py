@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             for begin in range(0, len(topics), SUBSCRIBE_BATCH):
                 batch = topics[begin : begin + SUBSCRIBE_BATCH]
-                self._transport.write(hiredis.pack_command((verb, *batch)))
+                self._transport.write(hiredis.pack_command((verb, *batch)))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader

@@ -28,7 +28,7 @@ class Transport(Protocol):
     members: tuple[Member, ...]
 
     def send(self, wire: Wire) -> None:
-        """Hand packets over for sending. Never blocks; a slow consumer is cut off by the socket itself."""
+        """Hand packets over for sending. Never blocks; the socket itself cuts a slow consumer off."""
 
     def close_transport(self, reason: str) -> None:
         """End the connection in the way after which a stock client comes back by itself."""
@@ -51,6 +51,7 @@ class Member:
     """
 
     __slots__ = (
+        "expiry",
         "form",
         "gate",
         "identity",
@@ -76,6 +77,7 @@ class Member:
         self.state = Member.PENDING
         self.user: str | None = None
         self.identity: Any = None
+        self.expiry: Any = None
         self.pid: str | None = None
         self.form: Form = (namespace, False)
         """What its events look like: whether they end with their offset, for clients that can recover."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from notify.domain.channel import OWN_NAMESPACE_PREFIX, USER_ROOM_PREFIX
+from notify.domain.channel import OWN_NAMESPACE_PREFIX
 from notify.domain.notification import RESERVED_EVENTS
 
 MAX_NAME: Final = 256
@@ -55,11 +55,12 @@ def room_pattern_fault(value: object) -> str | None:
 
 
 def send_pattern_fault(value: object) -> str | None:
-    """Whom may be sent to: rooms as in `room_pattern_fault`, users as `@user/<id>` or `@user/*`."""
-    if isinstance(value, str) and value.startswith(USER_ROOM_PREFIX):
-        return user_id_fault(value[len(USER_ROOM_PREFIX) :])
-    fault = room_pattern_fault(value)
-    return fault and fault.replace("`@`", f"`@`, unless with `{USER_ROOM_PREFIX}`")
+    """Whom may be sent to (see `permissions.may_send`): `user:<id>`, `room:<room>`, a room; `*` at the end."""
+    if isinstance(value, str):
+        kind, colon, name = value.partition(":")
+        if colon and kind in ("user", "room"):
+            return user_id_fault(name) if kind == "user" else room_pattern_fault(name)
+    return room_pattern_fault(value)
 
 
 def event_name_fault(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 
@@ -33,7 +34,7 @@ class Offset(NamedTuple):
         ms, _, seq = rest.partition("-")
         if not (epoch and ms.isascii() and ms.isdigit() and seq.isascii() and seq.isdigit()):
             return None
-        return cls(epoch, int(ms), int(seq))
+        return cls(sys.intern(epoch), int(ms), int(seq))
 
     def follows(self, other: Offset) -> bool:
         """True when both are of one epoch and this one comes later."""

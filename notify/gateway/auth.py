@@ -27,7 +27,7 @@ class Identity:
     """What a verified token says. Times are unix seconds; without an `iat` the token counts as issued at 0.
 
     `join` are the rooms to join at once, `rooms` the patterns of rooms that may be joined, `send` the
-    patterns of rooms (`team:*`) and users (`@user/*`) that may be sent to: see `permissions.allows`.
+    patterns of whom may be sent to (`user:*`, `room:team:*`): see `permissions.may_send`.
     """
 
     user: str

@@ -91,7 +91,7 @@ class Redis:
                     log.info("redis_back")
                     break
                 except NotifyError as error:
-                    self._stats.connect_failures += 1
+                    self._stats.errors["connect"] += 1
                     log.warning("redis_unreachable", reason=error.detail, retry_in_s=round(delay, 2))
                     await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
                     delay = min(delay * 2, RECONNECT_MAX_S)
@@ -100,15 +100,15 @@ class Redis:
         """Run one command; its reply, with strings as bytes. Raises Unavailable or StoreError."""
         link = self._link
         if link is None:
-            self._stats.errors += 1
+            self._stats.errors["unavailable"] += 1
             raise Unavailable("Redis is away", retry_after_s=1)
         try:
             return await link.call(command)
         except ReplyError as error:
-            self._stats.errors += 1
+            self._stats.errors["refused"] += 1
             raise self._judge(link, error) from error
         except Unavailable:
-            self._stats.errors += 1
+            self._stats.errors["unavailable"] += 1
             raise
 
     def post(self, *command: Argument) -> None:
@@ -118,13 +118,13 @@ class Redis:
 
     def _posted(self, reply: asyncio.Future[Any]) -> None:
         if not reply.cancelled() and reply.exception() is not None:
-            self._stats.errors += 1
+            self._stats.errors["unavailable"] += 1
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run a script; its reply. Raises Unavailable or StoreError. Nothing was written on StoreError."""
         link = self._link
         if link is None:
-            self._stats.errors += 1
+            self._stats.errors["unavailable"] += 1
             raise Unavailable("Redis is away", retry_after_s=1)
         try:
             try:
@@ -135,10 +135,10 @@ class Redis:
                 # flushed, or another server took over since the scripts were loaded
                 return await link.call(("EVAL", script.text, len(keys), *keys, *args))
         except ReplyError as error:
-            self._stats.errors += 1
+            self._stats.errors["refused"] += 1
             raise self._judge(link, error) from error
         except Unavailable:
-            self._stats.errors += 1
+            self._stats.errors["unavailable"] += 1
             raise
 
     async def run_many(
@@ -168,7 +168,7 @@ class Redis:
                         replies.append(failure)
                 except Unavailable as failure:
                     replies.append(failure)
-        self._stats.errors += sum(isinstance(reply, Unavailable) for reply in replies)
+        self._stats.errors["unavailable"] += sum(isinstance(reply, Unavailable) for reply in replies)
         return replies
 
     def _judge(self, link: Link, error: ReplyError) -> NotifyError:

@@ -109,13 +109,14 @@ def test_patterns(value: str):
     assert names.send_pattern_fault(value) is None
 
 
-def test_only_send_patterns_name_users():
-    assert names.send_pattern_fault("@user/42") is None
-    assert names.send_pattern_fault("@user/*") is None
-    assert names.send_pattern_fault("@user/" + "x" * 256) is None
-    assert names.send_pattern_fault("@user/") == "must be 1 to 256 characters long"
-    assert names.send_pattern_fault("@team") == "must not begin with `@`, unless with `@user/`"
-    assert names.room_pattern_fault("@user/42") == "must not begin with `@`"
+def test_send_patterns_say_whether_they_mean_a_user_or_a_room():
+    assert names.send_pattern_fault("user:42") is None
+    assert names.send_pattern_fault("user:*") is None
+    assert names.send_pattern_fault("room:project:*") is None
+    assert names.send_pattern_fault("project:*") is None
+    assert names.send_pattern_fault("user:") == "must be 1 to 256 characters long"
+    assert names.send_pattern_fault("@team") == "must not begin with `@`"
+    assert names.send_pattern_fault("room:@team") == "must not begin with `@`"
 
 
 @pytest.mark.parametrize("value", ["notification", "a b", "order:paid", "x" * 128, "Connect"])

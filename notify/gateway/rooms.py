@@ -1,0 +1,73 @@
+"""Rooms that a member enters or leaves while it is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from notify.backplane.manager import RedisManager
+from notify.backplane.membership import Member
+from notify.domain.channel import Channel, owner_of
+from notify.domain.errors import Forbidden, TooMany
+from notify.store.log import Log
+from notify.store.sessions import Session, Sessions
+
+
+class Rooms:
+    """Membership that holds over a reconnect: the session is written before anyone is told of it."""
+
+    def __init__(
+        self,
+        *,
+        manager: RedisManager,
+        sessions: Sessions,
+        store_log: Log,
+        session_of: Callable[[Member], Session],
+        max_rooms: int,
+    ) -> None:
+        self._manager = manager
+        self._sessions = sessions
+        self._log = store_log
+        self._session_of = session_of
+        self._max_rooms = max_rooms
+
+    async def join(self, member: Member, name: str) -> None:
+        """Put a member into a room; returns when everything posted to it from now on reaches it.
+
+        Raises Forbidden in a user's own namespace, TooMany, Unavailable (it is not in the room then).
+        """
+        if owner_of(member.namespace) is not None:
+            raise Forbidden("A user's own namespace has no rooms")
+        channel = Channel(member.namespace, "room", name)
+        if any(room.channel == channel for room in member.rooms):
+            return
+        if sum(room.channel.kind == "room" for room in member.rooms) >= self._max_rooms:
+            raise TooMany(f"A connection may be in {self._max_rooms} rooms")
+        place = await self._log.clock()
+        if member.state != Member.CONNECTED:
+            return
+        room = self._manager.enter(member, channel)
+        try:
+            await self._manager.subscriber.ready(room)
+            if room.since is None:
+                room.since = place
+            if place is not None:
+                member.places = {**(member.places or {}), name: place.entry}
+            await self._save(member)
+        except BaseException:
+            self._manager.leave(member, channel)
+            raise
+
+    async def leave(self, member: Member, name: str) -> bool:
+        """Take a member out of a room. False when it was not in it. Raises Unavailable: it is out all the
+        same, but would find itself in it after a recovery.
+        """
+        if not self._manager.leave(member, Channel(member.namespace, "room", name)):
+            return False
+        if member.places is not None:
+            member.places = {room: place for room, place in member.places.items() if room != name} or None
+        await self._save(member)
+        return True
+
+    async def _save(self, member: Member) -> None:
+        if member.pid is not None and member.state == Member.CONNECTED:
+            await self._sessions.save(member.pid, self._session_of(member))
