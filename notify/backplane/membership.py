@@ -30,7 +30,7 @@ class Transport(Protocol):
     def send(self, wire: Wire) -> None:
         """Hand packets over for sending. Never blocks; the socket itself cuts a slow consumer off."""
 
-    def close_transport(self, reason: str) -> None:
+    def close_transport(self, reason: str | None = None) -> None:
         """End the connection in the way after which a stock client comes back by itself."""
 
     def abort(self, reason: str) -> None:
@@ -47,7 +47,7 @@ class Gate(Protocol):
 class Member:
     """One connection in one namespace: what Socket.IO calls a socket.
 
-    `user`, `pid`, `start`, `places` and `gate` are set by the admission of the app; used bare, they stay empty.
+    What the admission of the app sets (`user`, `pid`, `start`, `gate` ...) stays empty in bare use.
     """
 
     __slots__ = (

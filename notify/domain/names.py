@@ -55,7 +55,7 @@ def room_pattern_fault(value: object) -> str | None:
 
 
 def send_pattern_fault(value: object) -> str | None:
-    """Whom may be sent to (see `permissions.may_send`): `user:<id>`, `room:<room>`, a room; `*` at the end."""
+    """Whom may be sent to (`permissions.may_send`): `user:<id>`, `room:<room>`, a room; `*` at the end."""
     if isinstance(value, str):
         kind, colon, name = value.partition(":")
         if colon and kind in ("user", "room"):

@@ -13,7 +13,7 @@ BATCHES_PER_S = 10
 class Closable(Protocol):
     """A connection that can be ended in the way after which a client reconnects."""
 
-    def close_transport(self) -> None:
+    def close_transport(self, reason: str | None = None) -> None:
         """End the transport: `transport close`, where a Socket.IO disconnect would make it stay away."""
 
 
