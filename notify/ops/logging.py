@@ -19,7 +19,7 @@ _SECRET_NAME = re.compile(
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 _BEARER = re.compile(r"\b(bearer\s+)\S+", re.I)
 _USERINFO = re.compile(r"(\w[\w+.-]*://[^/\s:@]*:)[^@\s/]+@")
-_API_KEY = re.compile(r"\bntk_[\w-]{8,}")
+_API_KEY = re.compile(r"\bnk_[\w-]{8,}")
 
 LIBRARIES = ("aiohttp", "socketio", "engineio", "asyncio", "redis")
 

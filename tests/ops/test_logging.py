@@ -92,7 +92,7 @@ def test_what_is_named_like_a_secret_is_hidden(stream: io.StringIO, fields: dict
         ("Authorization: Bearer abcdef123", "abcdef123"),
         ("cannot reach rediss://user:hunter22@redis:6379/0", "hunter22"),
         ("cannot reach redis://:hunter22@redis:6379/0", "hunter22"),
-        ("the key ntk_abcdefgh12345678", "abcdefgh12345678"),
+        ("the key nk_abcdefgh12345678", "abcdefgh12345678"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_in_any_text(stream: io.StringIO, text: str, secret: str):
