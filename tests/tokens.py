@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 
 JWT_SECRET = "a secret of the tests, 32 bytes and more"
-API_KEY = "ntk_test-key-0123456789abcdef0123"
+API_KEY = "a-key-of-the-tests-0123456789abcdef"
 
 
 def mint(user: str, *, expires_in_s: float = 3600, secret: str = JWT_SECRET, **claims: Any) -> str:
