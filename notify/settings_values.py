@@ -130,7 +130,7 @@ def origins(text: str) -> tuple[str, ...]:
     """Origins as browsers send them: scheme, host, port when it is not the usual one; or `*`."""
     found = words(text)
     for origin in found:
-        if origin == "*":
+        if origin in ("*", "null"):  # `null` is what pages without an origin send: files, sandboxed frames
             continue
         parts = _split(origin)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:

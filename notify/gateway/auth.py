@@ -60,6 +60,7 @@ class Authenticator:
         max_rooms: int = 128,
         http: Callable[[], aiohttp.ClientSession] = new_session,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if sum(source is not None for source in (secret, public_key, jwks_url)) != 1:
             raise ValueError("give one of: a secret, public keys, the URL of a JWK set")
@@ -74,7 +75,7 @@ class Authenticator:
         elif public_key is not None:
             self._keys = signing_keys.from_pem(public_key, self._algorithms)
         elif jwks_url is not None:
-            self._published = PublishedKeys(jwks_url, algorithms=self._algorithms, http=http)
+            self._published = PublishedKeys(jwks_url, algorithms=self._algorithms, http=http, clock=monotonic)
         self._issuer = issuer
         self._audience = audience
         self._leeway_s = leeway_s
