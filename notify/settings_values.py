@@ -53,7 +53,9 @@ def words(text: str) -> tuple[str, ...]:
 
 def redis_url(text: str) -> str:
     """The URL, as redis-py understands it (and `redis+sentinel://`)."""
-    parts = _split(text)
+    # Sentinel's URL names several hosts, which have no one port to check: the opener reads them.
+    first, comma, rest = text.partition(",")
+    parts = _split(first + rest[rest.find("/") :] if comma and "+sentinel://" in first and "/" in rest else text)
     if parts.scheme not in REDIS_SCHEMES:
         raise ValidationError(
             f"Must begin with one of {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}."
