@@ -150,7 +150,7 @@ value than the Secret's. Called with (dict "root" $ "secret" name "key" key "len
 {{- end -}}
 {{- $scheme := ternary "rediss" "redis" $redis.tls.enabled -}}
 {{- if $redis.sentinel.nodes -}}
-{{- printf "%s+sentinel://%s%s/%s/%d%s" $scheme $login (join "," $redis.sentinel.nodes) $redis.sentinel.master (int $redis.database) $query -}}
+{{- printf "%s+sentinel://%s%s/%d/%s%s" $scheme $login (join "," $redis.sentinel.nodes) (int $redis.database) $redis.sentinel.master $query -}}
 {{- else -}}
 {{- printf "%s://%s%s:%d/%d%s" $scheme $login $redis.host (int $redis.port) (int $redis.database) $query -}}
 {{- end -}}
