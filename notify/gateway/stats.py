@@ -32,8 +32,6 @@ class GatewayStats:
     """Connections closed because of what they sent."""
     messages_in: int = 0
     """Events received from clients."""
-    deliveries: int = 0
-    """Events handed to a connection."""
     bytes_out: int = 0
     """Payload bytes handed to connections."""
     recovered: int = 0

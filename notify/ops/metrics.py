@@ -66,7 +66,7 @@ COUNTED = (
     _Counted("gateway", "expired_sessions", _c, "notify_expired_sessions", "Connections closed because their token expired"),
     _Counted("gateway", "drained_connections", _c, "notify_drained_connections", "Connections closed by a drain"),
     _Counted("gateway", "messages_in", _c, "notify_messages_received", "Events received from clients"),
-    _Counted("gateway", "deliveries", _c, "notify_deliveries", "Events handed to connections"),
+    _Counted("backplane", "deliveries", _c, "notify_deliveries", "Messages handed to connections"),
     _Counted("gateway", "bytes_out", _c, "notify_sent_bytes", "Payload bytes handed to connections"),
     _Counted("backplane", "subscribed", _g, "notify_subscribed", "1 while this node hears what is published"),
     _Counted("backplane", "topics", _g, "notify_topics", "Channels this node is subscribed to"),

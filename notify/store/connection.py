@@ -70,18 +70,20 @@ class Redis:
         await self._opener.close()
 
     async def _open(self) -> Link:
-        _, link = await self._opener.open(Link(timeout_s=self._opener.timeout_s))
+        _, link = await self._opener.open(Link(timeout_s=self._opener.timeout_s, stats=self._stats))
         try:
             await asyncio.gather(*(link.call(("SCRIPT", "LOAD", script.text)) for script in scripts.ALL))
         except ReplyError as error:
             link.abort("the scripts could not be loaded")
             raise translated(error) from error
+        self._stats.connected = True
         return link
 
     async def _keep(self) -> None:
         while True:
             if self._link is not None:
                 await asyncio.shield(self._link.lost)
+                self._stats.connected = False
                 log.warning("redis_lost")
             delay = RECONNECT_MIN_S
             while True:

@@ -15,6 +15,7 @@ from typing import Any
 import hiredis
 
 from notify.domain.errors import Unavailable
+from notify.store.stats import StoreStats
 
 Argument = str | bytes | int | float
 _NOTHING = object()
@@ -32,11 +33,13 @@ class ReplyError(Exception):
 class Link(asyncio.Protocol):
     """Commands in, replies out, in order. Made connected by `Opener.open`."""
 
-    def __init__(self, *, timeout_s: float) -> None:
+    def __init__(self, *, timeout_s: float, stats: StoreStats) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is gone."""
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
+        self._stats = stats
+        self._probe: tuple[int, float] | None = None
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_NOTHING)
         self._waiting: deque[asyncio.Future[Any]] = deque()
@@ -69,6 +72,10 @@ class Link(asyncio.Protocol):
         outgoing, self._outgoing = self._outgoing, []
         if self._transport is None or not outgoing:
             return
+        self._stats.commands += len(outgoing)
+        self._stats.pipelines += 1
+        if self._probe is None:  # one command at a time is timed: the last of a write
+            self._probe = (self._answered + len(self._waiting), self._loop.time())
         self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
         if self._watch is None:
             self._arm()
@@ -102,6 +109,10 @@ class Link(asyncio.Protocol):
                     future.set_exception(reply)
                 else:
                     future.set_result(reply)
+            if self._probe is not None and self._answered >= self._probe[0]:
+                self._stats.answered += 1
+                self._stats.latency_s += self._loop.time() - self._probe[1]
+                self._probe = None
         except (hiredis.ProtocolError, IndexError) as error:
             self.abort(f"Redis sent what cannot be read: {error}")
 
