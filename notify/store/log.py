@@ -23,7 +23,7 @@ CATCH_UP_CHANNELS = 200
 
 
 def fresh_epoch() -> str:
-    """A new epoch, for when the clock does not exist."""
+    """A new epoch, should the clock not exist: never the same twice, or lost data would not be noticed."""
     return secrets.token_hex(4)
 
 
@@ -95,7 +95,6 @@ class Log:
         self._keys = keys
         self._ttl_s = ttl_s
         self._max_messages = max_messages
-        self._epoch = fresh_epoch()
 
     async def append(self, *entries: Entry) -> list[Offset | NotifyError]:
         """Publish each entry to all of its channels under one offset, in order.
@@ -114,7 +113,7 @@ class Log:
         return (
             [keys.clock, sent_key, *[keys.log_prefix + address for address in addresses]],
             [
-                self._epoch,
+                fresh_epoch(),
                 piece,
                 IDEMPOTENCY_TTL_S,
                 0 if entry.ephemeral else self._ttl_s,
@@ -182,7 +181,7 @@ class Log:
 
     async def echo(self, topic: str, token: str) -> None:
         """Publish `canary <token> <clock>` on a topic. Raises Unavailable."""
-        await self._redis.run(ECHO, [self._keys.clock], [topic, token])
+        await self._redis.run(ECHO, [self._keys.clock], [topic, token, fresh_epoch()])
 
     async def clock(self) -> Offset | None:
         """Where the total order stands now, or None when nothing was ever published."""

@@ -67,7 +67,6 @@ class Sessions:
         self.window_s = window_s
         self.ttl_s = window_s + refresh_s
         """While connected: one refresh may just have been missed when the node dies."""
-        self._epoch = fresh_epoch()
 
     async def open(self, pid: str | None, session: Session, *, issued_at: int) -> Offset:
         """Begin a session (none is kept without a pid); its start offset.
@@ -78,7 +77,7 @@ class Sessions:
         reply = await self._redis.run(
             OPEN,
             [keys.session(pid or ""), keys.clock, keys.revoked(session.user)],
-            [self._epoch, issued_at, self.ttl_s if pid else 0, session.encode()],
+            [fresh_epoch(), issued_at, self.ttl_s if pid else 0, session.encode()],
         )
         if not reply:
             raise TokenRevoked("This token was revoked; ask for a new one")

@@ -51,10 +51,14 @@ for i = 4, #KEYS do
   local place = ARGV[i + 5]
   local info = redis.pcall('XINFO', 'STREAM', KEYS[i])
   if not info.err then
+    local facts = {}
     for field = 1, #info, 2 do
-      if info[field] == 'max-deleted-entry-id' and after(info[field + 1], place) then
-        return {'trimmed', clock, {}}
-      end
+      facts[info[field]] = info[field + 1]
+    end
+    -- Redis does not say how far it has trimmed, only that it has: what came before the first entry is gone.
+    local trimmed = facts['entries-added'] > facts['length']
+    if trimmed and (not facts['first-entry'] or after(facts['first-entry'][1], place)) then
+      return {'trimmed', clock, {}}
     end
     while true do
       local page = redis.call('XRANGE', KEYS[i], '(' .. place, '+', 'COUNT', 500)
