@@ -17,6 +17,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 LONGEST_WARNING_S, SHORTEST_WARNING_S = 60, 5
+RETRY_S: Final = 5
+"""When `expired` raised, it is called again after this."""
 COARSE_S: Final = 4
 """Far deadlines are rounded up to this, for fuller buckets: a session outlives its token by less."""
 _COARSE_BEYOND_S: Final = 120
@@ -131,6 +133,8 @@ class Expiry:
                 self._expiring(member, max(1, int(expires_at - now)))
         except Exception:  # one member's fault must not keep the others' sessions alive
             log.exception("expiry_callback_failed")
+            if now >= expires_at and member.expiry is None:  # nor its own
+                self._file(member, int(now) + RETRY_S, expires_at)
 
     def _file(self, member: Expiring, due: int, expires_at: int) -> None:
         bucket = self._buckets.get((due, expires_at))
