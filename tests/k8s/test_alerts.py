@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from notify.backplane.stats import BackplaneStats
-from notify.gateway.stats import GatewayStats
 from notify.ops.metrics import COUNTED, Metrics
-from notify.service.stats import ServiceStats
-from notify.store.stats import StoreStats
 from tests.k8s import toolbox
 
 pytestmark = pytest.mark.timeout(300)
@@ -25,18 +21,16 @@ DOCS = toolbox.ROOT / "docs"
 
 def declared() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Every metric of ours as Prometheus shows it: type and labels."""
-    metrics = Metrics(GatewayStats(), BackplaneStats(), StoreStats(), ServiceStats())
-    labels = {counted.name: (counted.label,) if counted.label else () for counted in COUNTED}
-    for each in vars(metrics).values():
-        if hasattr(each, "_labelnames"):
-            labels[each._name] = tuple(each._labelnames)
-    build = metrics.registry._names_to_collectors["notify_build_info"]
-    labels["notify_build_info"] = tuple(build._labelnames)
-    return {
-        family.name + ("_total" if family.type == "counter" else ""): (family.type, labels[family.name])
-        for family in metrics.registry.collect()
-        if family.name.startswith("notify_")
-    }
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for counted in COUNTED:
+        name = counted.name + ("_total" if counted.kind == "counter" else "")
+        found[name] = (counted.kind, tuple(counted.label.split(",")) if counted.label else ())
+    registry = Metrics().registry
+    for family in registry.collect():
+        if family.name.startswith("notify_"):
+            labels = registry._names_to_collectors[family.name]._labelnames
+            found[family.name] = (family.type, tuple(labels))
+    return found
 
 
 def names() -> set[str]:

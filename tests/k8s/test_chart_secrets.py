@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notify.settings import Settings
-from tests.k8s.cluster import Cluster
+from tests.k8s.api_server import ApiServer
 
 Render = Callable[..., dict[str, Any]]
 
@@ -30,7 +30,7 @@ def text(objects: dict[str, Any], path: str, key: str) -> str:
 
 
 def test_an_upgrade_keeps_what_the_installation_generated(render: Render) -> None:
-    with Cluster() as cluster:
+    with ApiServer() as cluster:
         installed = render(VALUES, kubeconfig=cluster.kubeconfig)
         assert any("secrets" in path for path in cluster.asked), "lookup has asked this server"
         for path in SECRETS:
@@ -42,7 +42,7 @@ def test_an_upgrade_keeps_what_the_installation_generated(render: Render) -> Non
 
 
 def test_a_key_that_is_missing_in_the_secret_is_added_and_the_others_stay(render: Render) -> None:
-    with Cluster() as cluster:
+    with ApiServer() as cluster:
         installed = render(VALUES, kubeconfig=cluster.kubeconfig)
         del installed["secret.yaml"]["data"]["api-keys"]
         cluster.keep(installed["secret.yaml"])
@@ -58,7 +58,7 @@ def test_a_secret_of_ones_own_rolls_the_pods_when_it_has_changed(render: Render)
     }
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine", "namespace": "web"}}
     checksums = []
-    with Cluster() as cluster:
+    with ApiServer() as cluster:
         for password in ("b25l", "b25l", "dHdv"):
             cluster.keep({**secret, "data": {"redis-url": password}})
             objects = render(values, kubeconfig=cluster.kubeconfig)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
-class Cluster:
+class ApiServer:
     """Holds Secrets by (namespace, name); `kubeconfig` is how to reach it."""
 
     def __init__(self) -> None:
