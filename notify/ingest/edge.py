@@ -16,7 +16,13 @@ import structlog
 from aiohttp import web
 
 from notify.domain.api_key import ApiKey, Scope
-from notify.domain.errors import Forbidden, MethodNotAllowed, NotFound, NotifyError, Unauthorized, UnsupportedMedia
+from notify.domain.errors import (
+    Forbidden,
+    MethodNotAllowed,
+    NotifyError,
+    Unauthorized,
+    UnsupportedMedia,
+)
 from notify.ingest.auth import Verifier, authorize, challenge
 from notify.ingest.problems import render
 from notify.ingest.stats import IngestStats
@@ -67,7 +73,7 @@ class Edge:
                 response = self._refused(request, error, scope)
             except web.HTTPException as error:
                 response = self._foreign(request, error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a problem, we the traceback
+            except Exception as error:
                 if request.transport is None or request.transport.is_closing():
                     raise ConnectionResetError("the caller went away") from error
                 log.exception("request_failed", route=name, method=request.method)
