@@ -206,6 +206,7 @@ class Cluster:
             "NOTIFY_REDIS_URL": self.valkey.url,
             "NOTIFY_JWT_SECRET": JWT_SECRET,
             "NOTIFY_API_KEYS": API_KEY,
+            "NOTIFY_NAMESPACES": "/chat",
             "NOTIFY_DRAIN_DELAY": "0",
             "NOTIFY_DRAIN_SECONDS": "1",
             **(environ or {}),
