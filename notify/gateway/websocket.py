@@ -97,6 +97,21 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # What the owner does
 
+    def hand_to(self, owner: WebSocketOwner) -> None:
+        """Report to another owner from the next event on, be it of the same packet. Nothing after the end."""
+        if self._owner is not None:
+            self._owner = owner
+
+    def pause_reading(self) -> None:
+        """Leave what the peer sends with the kernel, so that it notices and slows down."""
+        if self._state == _OPEN:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._state != _CLOSED and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def write(self, frames: bytes) -> None:
         """Send finished frames. Does nothing once closing has begun."""
         if self._state == _OPEN:
@@ -281,8 +296,11 @@ def hand_over(
     *,
     max_message_bytes: int,
     close_timeout_s: float = 1.0,
+    greeting: bytes = b"",
 ) -> WebSocketProtocol:
     """Accept the websocket that the request asks for and take its connection away from aiohttp.
+
+    `greeting`, finished frames, leaves in the same write as the acceptance.
 
     The handler returns `HandedOver()` next. No extension and no subprotocol is agreed to. What the client
     sent right behind its request is read in a later turn of the loop, so the owner first gets its protocol.
@@ -308,7 +326,7 @@ def hand_over(
         protocol.pause_writing()
     transport.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + greeting
     )
     if received:
         protocol.push(received)

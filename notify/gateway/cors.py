@@ -1,0 +1,73 @@
+"""Which origins may connect, and what their browsers are told: the meaning is python-engineio's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from notify.gateway.environ import environ_of
+from notify.gateway.proxies import TrustedProxies
+
+AllowedOrigins = str | Sequence[str] | Callable[..., bool] | None
+"""None: the same origin; `*`: all; one origin or several; a function of (origin, environ) or (origin); `[]`:
+no checks and no headers."""
+
+
+class Cors:
+    """Checks the Origin header, for websockets too: there a browser sends it and checks nothing itself."""
+
+    def __init__(self, allowed: AllowedOrigins, *, credentials: bool, proxies: TrustedProxies) -> None:
+        self._allowed = allowed
+        self._credentials = credentials
+        self._proxies = proxies
+        self._disabled = isinstance(allowed, Sequence) and not isinstance(allowed, str) and not allowed
+        self._all = allowed == "*" or (
+            isinstance(allowed, Sequence) and not isinstance(allowed, str) and "*" in allowed
+        )
+
+    def allows(self, request: web.BaseRequest) -> bool:
+        """False for a request from the page of another origin. One without an Origin is no browser's."""
+        if self._disabled or self._all:
+            return True
+        origin = request.headers.get("Origin")
+        if not origin:
+            return True
+        allowed = self._allowed
+        if allowed is None:
+            visitor = self._proxies.visitor(request)
+            # What the proxy was asked for and what we were: either is this server.
+            own = {
+                f"{visitor.scheme}://{visitor.host}",
+                f"{request.url.scheme}://{request.headers.get('Host', '')}",
+            }
+            return origin in own
+        if callable(allowed):
+            return _asks(allowed, origin, environ_of(request, self._proxies.visitor(request)))
+        return origin == allowed if isinstance(allowed, str) else origin in allowed
+
+    def headers(self, request: web.BaseRequest, *, allowed: bool = True) -> dict[str, str]:
+        """What the answer to this request says about origins."""
+        if self._disabled:
+            return {}
+        headers = {}
+        origin = request.headers.get("Origin")
+        if origin and allowed:
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Vary"] = "Origin"
+        if request.method == "OPTIONS":
+            headers["Access-Control-Allow-Methods"] = "OPTIONS, GET, POST"
+        asked = request.headers.get("Access-Control-Request-Headers")
+        if asked:
+            headers["Access-Control-Allow-Headers"] = asked
+        if self._credentials:
+            headers["Access-Control-Allow-Credentials"] = "true"
+        return headers
+
+
+def _asks(allowed: Callable[..., bool], origin: str, environ: dict[str, Any]) -> bool:
+    try:
+        return bool(allowed(origin, environ))
+    except TypeError:
+        return bool(allowed(origin))
