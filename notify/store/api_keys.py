@@ -33,7 +33,9 @@ class ApiKeyStore:
     async def all(self) -> list[ApiKey]:
         """Every key, oldest first. Raises Unavailable."""
         flat = await self._redis.execute("HGETALL", self._name)
-        found = [_decoded(key_id.decode(), record)[0] for key_id, record in zip(flat[::2], flat[1::2], strict=True)]
+        found = [
+            _decoded(key_id.decode(), record)[0] for key_id, record in zip(flat[::2], flat[1::2], strict=True)
+        ]
         return sorted(found, key=lambda key: (key.created_at or datetime.min.replace(tzinfo=UTC), key.id))
 
     async def remove(self, key_id: str) -> bool:
