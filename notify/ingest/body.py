@@ -19,6 +19,8 @@ MAX_IN_MEMORY = 64 * 1024 * 1024
 SMALL = 64 * 1024
 MAX_CONTAINERS = 100_000
 """Objects and arrays in one body: an empty one is 2 bytes of JSON and 60 of memory."""
+MAX_VALUES = 500_000
+"""Values in one body, likewise: so a body of 16 MiB takes no more than some 100 MB when it is parsed."""
 
 
 class Hold:
@@ -138,14 +140,19 @@ def check_media(request: web.Request) -> None:
 def parse(body: bytes) -> Any:
     """The JSON value. Raises BadRequest where it is not JSON (RFC 8259), TooLarge where it would blow up.
 
-    Refused as not JSON are also NaN, Infinity, numbers beyond a double, half surrogate pairs, invalid UTF-8 and
-    nesting deeper than 1024. Of a key that comes twice the last counts. Integers beyond 64 bits become
+    Refused as not JSON are also NaN, Infinity, numbers beyond a double, half surrogate pairs, invalid UTF-8
+    and nesting deeper than 1024. Of a key that comes twice the last counts. Integers beyond 64 bits become
     doubles, as they would in every browser.
     """
     if not body:
         raise BadRequest("The body is empty; it must be JSON")
-    if len(body) > MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
-        raise TooLarge(f"The body may hold at most {MAX_CONTAINERS} objects and arrays")
+    # Counted before parsing, so brackets and commas inside strings count, too.
+    if len(body) > MAX_CONTAINERS and (
+        body.count(b"[") + body.count(b"{") > MAX_CONTAINERS or body.count(b",") > MAX_VALUES
+    ):
+        raise TooLarge(
+            f"The body may hold at most {MAX_CONTAINERS} objects and arrays and {MAX_VALUES} values"
+        )
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -19,11 +19,13 @@ from notify.domain.api_key import ApiKey, Scope
 from notify.domain.errors import (
     Forbidden,
     MethodNotAllowed,
+    NotFound,
     NotifyError,
     Unauthorized,
     UnsupportedMedia,
 )
 from notify.ingest.auth import Verifier, authorize, challenge
+from notify.ingest.body import expect_later
 from notify.ingest.problems import render
 from notify.ingest.stats import IngestStats
 
@@ -46,6 +48,14 @@ class Edge:
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
         self._ids = itertools.count(1)
 
+    def post(self, path: str, name: str, scope: Scope, handler: KeyedHandler) -> web.RouteDef:
+        """A route for POST with a body, for callers whose API key has `scope`."""
+        return web.post(path, self.keyed(name, scope, handler), expect_handler=expect_later)
+
+    def get(self, path: str, name: str, handler: Handler) -> web.RouteDef:
+        """A route for GET and HEAD that needs no key."""
+        return web.get(path, self.wrapped(name, handler))
+
     def keyed(self, name: str, scope: Scope, handler: KeyedHandler) -> Handler:
         """`handler` for callers whose API key has `scope`. `name` is what the route is counted under."""
         keys = self._keys
@@ -53,13 +63,15 @@ class Edge:
         async def with_key(request: web.Request) -> web.StreamResponse:
             return await handler(request, await authorize(request, keys, scope))
 
-        return self.open(name, with_key, scope=scope)
+        return self.wrapped(name, with_key, scope=scope)
 
-    def open(self, name: str, handler: Handler, *, scope: Scope | None = None) -> Handler:
-        """`handler` for everyone."""
+    def wrapped(
+        self, name: str, handler: Handler, *, scope: Scope | None = None, allow: str | None = None
+    ) -> Handler:
+        """`handler` with everything around it; it may raise any error."""
         stats = self._stats
 
-        async def wrapped(request: web.Request) -> web.StreamResponse:
+        async def around(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
             request_id = request.headers.get(REQUEST_ID)
             if request_id is None or not _GOOD_REQUEST_ID(request_id):
@@ -70,37 +82,50 @@ class Edge:
             try:
                 response = await handler(request)
             except NotifyError as error:
-                response = self._refused(request, error, scope)
-            except web.HTTPException as error:
-                response = self._foreign(request, error)
-            except Exception as error:
+                response = self._refused(request, error, scope, allow)
+            except Exception as error:  # whatever it is: the caller gets a problem, we the traceback
                 if request.transport is None or request.transport.is_closing():
                     raise ConnectionResetError("the caller went away") from error
                 log.exception("request_failed", route=name, method=request.method)
-                response = self._refused(request, NotifyError("Something went wrong on our side"), scope)
+                error = NotifyError("Something went wrong on our side; it has been logged")
+                response = self._refused(request, error, scope, allow)
             response.headers[REQUEST_ID] = request_id
             stats.requests[name, response.status] += 1
-            stats.seconds[name] += time.perf_counter() - started
+            stats.seconds[name] += time.perf_counter() - started  # type: ignore[assignment] # Counter adds floats, too
             return response
 
-        return wrapped
+        return around
 
-    def not_found(self, request: web.Request) -> Awaitable[web.StreamResponse]:
-        """The handler of paths that are none."""
-        return self._not_found(request)
+    def closed(self, routes: dict[str, list[web.RouteDef]]) -> list[web.RouteDef]:
+        """The routes, and for each path a refusal of the methods it does not know."""
+        found: list[web.RouteDef] = []
+        for path, its in routes.items():
+            found += its
+            methods = {route.method for route in its}
+            if "GET" in methods:
+                methods.add("HEAD")
+            # Right after them, so that aiohttp takes it for the same resource, and not before the rest.
+            found.append(self._other_methods(path, ", ".join(sorted(methods))))
+        return found
 
-    def method_not_allowed(self, name: str, allowed: set[str]) -> Handler:
-        """A handler for the methods that a path does not know."""
-        allow = ", ".join(sorted(allowed))
+    def not_found(self, path: str) -> web.RouteDef:
+        """A route that refuses every path below; `path` is a pattern of aiohttp's."""
 
         async def refuse(request: web.Request) -> web.StreamResponse:
-            error = MethodNotAllowed(f"{request.path} answers {allow}, not {request.method}")
-            self._stats.errors[error.code] += 1
-            return render(error, {"Allow": allow})
+            raise NotFound(f"There is nothing at {request.path[:200]}")
 
-        return self.open(name, refuse)
+        return web.route("*", path, self.wrapped("not_found", refuse), expect_handler=expect_later)
 
-    def _refused(self, request: web.Request, error: NotifyError, scope: str | None) -> web.Response:
+    def _other_methods(self, path: str, allow: str) -> web.RouteDef:
+        async def refuse(request: web.Request) -> web.StreamResponse:
+            raise MethodNotAllowed(f"{path} answers {allow}, not {request.method[:32]}")
+
+        handler = self.wrapped("method_not_allowed", refuse, allow=allow)
+        return web.route("*", path, handler, expect_handler=expect_later)
+
+    def _refused(
+        self, request: web.Request, error: NotifyError, scope: str | None, allow: str | None
+    ) -> web.Response:
         self._stats.errors[error.code] += 1
         headers: dict[str, str] = {}
         if isinstance(error, Unauthorized | Forbidden):
@@ -108,4 +133,6 @@ class Edge:
             headers["WWW-Authenticate"] = challenge(error, presented=presented, scope=scope)
         elif isinstance(error, UnsupportedMedia):
             headers["Accept-Encoding"] = "identity"  # RFC 9110 section 12.5.3
+        elif isinstance(error, MethodNotAllowed) and allow is not None:
+            headers["Allow"] = allow
         return render(error, headers)

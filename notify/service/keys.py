@@ -1,12 +1,12 @@
 """API keys: made, listed, revoked, recognised.
 
-A made key is `nk_<id>_<secret>`. The id finds its record in Redis with one HGET; the secret is 192 random bits,
-of which Redis holds the SHA-256. (A slow password hash would add nothing: nobody guesses 192 bits.) Keys may
-also come from the settings (`NOTIFY_API_KEYS`): those carry every scope and need no Redis.
+A made key is `nk_<id>_<secret>`. The id finds its record in Redis with one HGET; the secret is 192 random
+bits, of which Redis holds the SHA-256. (A slow password hash would add nothing: nobody guesses 192 bits.)
+Keys may also come from the settings (`NOTIFY_API_KEYS`): those carry every scope and need no Redis.
 
-A key that was recognised is remembered for `cache_s` seconds, so a POST costs no extra round trip. That is also
-how long a revoked key may still be let in, on a node that has just seen it; the node that revokes it forgets
-it at once.
+A key that was recognised is remembered for `cache_s` seconds, so a POST costs no extra round trip. That is
+also how long a revoked key may still be let in, on a node that has just seen it; the node that revokes it
+forgets it at once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ApiKeys:
         self._cache: dict[bytes, tuple[ApiKey, float]] = {}
 
     async def verify(self, presented: str) -> ApiKey:
-        """The key that was presented. Raises Unauthorized, or Unavailable when Redis has to be asked and is away."""
+        """The key that was presented. Raises Unauthorized; Unavailable when Redis is asked and away."""
         digest = _sha256(presented)
         known = self._cache.get(digest)
         if known is not None and known[1] > self._clock():

@@ -1,0 +1,110 @@
+"""What callers are answered, as schemas: for the OpenAPI document only, answers are rendered without them."""
+
+from __future__ import annotations
+
+from marshmallow import EXCLUDE, Schema, fields
+from marshmallow.validate import OneOf
+
+ID = {"description": "The notification's id.", "examples": ["ntf_01JD3Y6Z2M8Q4T0V5W7X9B1C3E"]}
+MOMENT = {"examples": ["2026-11-23T09:00:00.000Z"]}
+
+
+class Answer(Schema):
+    """An answer may get more members one day: callers pass over what they do not know."""
+
+    class Meta(Schema.Meta):
+        """marshmallow's options; apispec reads them."""
+
+        unknown = EXCLUDE
+
+
+class AcceptedSchema(Answer):
+    """Redis holds the notification: every socket of its target gets it."""
+
+    id = fields.String(required=True, metadata=ID)
+    status = fields.String(
+        required=True, validate=OneOf(["accepted"]), metadata={"description": "Always this."}
+    )
+    created_at = fields.DateTime(
+        required=True, metadata={"description": "When it was accepted, in UTC.", **MOMENT}
+    )
+    expires_at = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When its `ttl` ends; null for an ephemeral one.", **MOMENT},
+    )
+
+
+class FaultSchema(Answer):
+    """What is wrong with one field."""
+
+    pointer = fields.String(
+        required=True,
+        metadata={
+            "description": "Where, as a JSON pointer (RFC 6901) into the request's body.",
+            "examples": ["/to/users/0"],
+        },
+    )
+    detail = fields.String(
+        required=True,
+        metadata={"description": "What, as the end of a sentence.", "examples": ["must be a string"]},
+    )
+
+
+class ProblemSchema(Answer):
+    """An error (RFC 9457). Branch on `code`; everything else is for people."""
+
+    type = fields.String(
+        required=True,
+        metadata={
+            "description": "The code as a URI.",
+            "format": "uri",
+            "examples": ["urn:notify:error:invalid"],
+        },
+    )
+    title = fields.String(
+        required=True,
+        metadata={"description": "The kind of error in words.", "examples": ["The request is not valid"]},
+    )
+    status = fields.Integer(required=True, metadata={"description": "The HTTP status.", "examples": [422]})
+    detail = fields.String(
+        required=True,
+        metadata={"description": "What happened this time.", "examples": ["/to/users/0 must be a string"]},
+    )
+    code = fields.String(
+        required=True, metadata={"description": "The kind of error; stable.", "examples": ["invalid"]}
+    )
+    errors = fields.List(
+        fields.Nested(FaultSchema),
+        required=True,
+        metadata={"description": "The first 20 fields that are wrong; empty when no field is to blame."},
+    )
+
+
+class ResultSchema(Answer):
+    """What became of one notification of a batch: `id` when it was accepted, else `error`."""
+
+    index = fields.Integer(
+        required=True, metadata={"description": "Its place in the request, from 0.", "examples": [0]}
+    )
+    status = fields.String(
+        required=True,
+        validate=OneOf(["accepted", "rejected"]),
+        metadata={"description": "Whether Redis holds it."},
+    )
+    id = fields.String(metadata=ID)
+    error = fields.Nested(ProblemSchema, metadata={"description": "Why it was rejected."})
+
+
+class BatchResultSchema(Answer):
+    """What became of a batch."""
+
+    accepted = fields.Integer(
+        required=True, metadata={"description": "How many were accepted.", "examples": [2]}
+    )
+    rejected = fields.Integer(required=True, metadata={"description": "How many were not.", "examples": [1]})
+    results = fields.List(
+        fields.Nested(ResultSchema),
+        required=True,
+        metadata={"description": "One for each notification of the request, in its order."},
+    )
