@@ -48,7 +48,8 @@ class Channel(NamedTuple):
     def parse(cls, address: str) -> Channel:
         """The inverse of `address`. Raises ValueError when it is not one."""
         kind, namespace, name = address.split(":", 2)
-        if kind not in ("user", "room", "all") or not namespace.startswith("/"):
+        named = kind in ("user", "room") and name != ""
+        if not (named or (kind == "all" and name == "")) or not namespace.startswith("/"):
             raise ValueError(f"not a channel address: {address!r}")
         return cls(namespace.replace("%3A", ":").replace("%25", "%"), kind, name)  # type: ignore[arg-type]
 

@@ -74,7 +74,7 @@ def read(token: object, algorithms: Collection[str]) -> SignedToken:
     typ = header.get("typ", "JWT")
     if not isinstance(typ, str) or typ.lower() not in _TYPES:
         raise TokenInvalid("The token's `typ` must be `JWT` or `at+jwt`.")
-    if kid is not None and (not isinstance(kid, str) or len(kid) > _LONGEST_KID):
+    if "kid" in header and not (isinstance(kid, str) and len(kid) <= _LONGEST_KID):
         raise TokenInvalid("The token's `kid` must be a string of at most 256 characters.")
     if not signature:
         raise TokenInvalid("The token is not signed.")

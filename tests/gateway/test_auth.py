@@ -48,10 +48,8 @@ def refusal(given: object, **options: Any) -> NotifyError:
 
 def test_a_token_says_who_may_what():
     now = int(time.time())
-    found = verify(token(join=["team:1", "team:1", "lobby"], rooms=["project:*"], send=["@user/*", "team:1"]))
-    assert found == Identity(
-        "42", now + 3600, now, ("team:1", "lobby"), ("project:*",), ("@user/*", "team:1")
-    )
+    found = verify(token(join=["team:1", "team:1", "lobby"], rooms=["project:*"], send=["user:*", "team:1"]))
+    assert found == Identity("42", now + 3600, now, ("team:1", "lobby"), ("project:*",), ("user:*", "team:1"))
     assert verify(token()) == Identity("42", now + 3600, now, (), (), ())
 
 
@@ -141,6 +139,7 @@ HEADERS = {
     "typ of a proof": {"typ": "dpop+jwt"},
     "kid a number": {"kid": 1},
     "kid an object": {"kid": {"a": 1}},
+    "kid null": {"kid": None},
     "kid long": {"kid": "k" * 257},
 }
 CLAIMS: dict[str, dict[str, Any]] = {
@@ -180,6 +179,8 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "rooms a string": {"rooms": "*"},
     "send with @": {"send": ["@everyone"]},
     "send null within": {"send": [None]},
+    "send to a user without a name": {"send": ["user:"]},
+    "send to a room with @": {"send": ["room:@user/7"]},
 }
 
 
