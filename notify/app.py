@@ -27,12 +27,16 @@ from notify.gateway.recovery import Recovery
 from notify.gateway.rooms import Rooms
 from notify.gateway.server import SocketServer
 from notify.gateway.stats import GatewayStats
+from notify.ingest.routes import routes as ingest_routes
+from notify.ingest.stats import IngestStats
 from notify.ops.health import Health
 from notify.ops.lifecycle import Lifecycle, State
 from notify.ops.metrics import Metrics
+from notify.service.keys import ApiKeys
 from notify.service.publish import Publisher
 from notify.service.stats import ServiceStats
 from notify.settings import Settings
+from notify.store.api_keys import ApiKeyStore
 from notify.store.checks import UnfitRedis, examine
 from notify.store.connection import Redis
 from notify.store.embedded import EmbeddedError, EmbeddedServer
@@ -66,6 +70,7 @@ class Node:
         self.node_id = settings.node_id or f"{sockets.gethostname()}-{secrets.token_hex(3)}"
         self.gateway_stats = GatewayStats()
         self.backplane_stats = BackplaneStats()
+        self.ingest_stats = IngestStats()
         self.service_stats = ServiceStats()
         self.store_stats = StoreStats()
         self._build_store(redis_url)
@@ -90,6 +95,9 @@ class Node:
             log=self.log,
             idempotency_keys=IdempotencyKeys(self.redis, self.keys),
             stats=self.service_stats,
+        )
+        self.api_keys = ApiKeys(
+            ApiKeyStore(self.redis, self.keys), configured=[key.reveal() for key in settings.api_keys]
         )
 
     def _build_backplane(self) -> None:
@@ -186,6 +194,7 @@ class Node:
 
     def _build_ops(self) -> None:
         self.metrics = Metrics(
+            ingest=self.ingest_stats,
             gateway=self.gateway_stats,
             backplane=self.backplane_stats,
             service=self.service_stats,
@@ -241,6 +250,15 @@ class Node:
         shared = settings.internal_port == settings.port
         internal = public if shared else web.Application()
         internal.add_routes(self.health.routes())
+        internal.add_routes(
+            ingest_routes(
+                publisher=self.publisher,
+                keys=self.api_keys,
+                max_payload=settings.max_payload,
+                stats=self.ingest_stats,
+                fallback=not shared,
+            )
+        )
         sites = [(public, settings.host, settings.port)]
         if not shared:
             sites.append((internal, settings.internal_host, settings.internal_port))
