@@ -33,7 +33,7 @@ from notify.settings_values import (
 )
 
 PREFIX = "NOTIFY_"
-CLIENT_SIDE = frozenset({"NOTIFY_API_KEY", "NOTIFY_URL"})
+CLIENT_SIDE = frozenset({"NOTIFY_API_KEY", "NOTIFY_TOKEN", "NOTIFY_URL"})
 """Read by `notify send` and `notify listen`, so no mistake in the environment of a server."""
 FROM_FILES = ("NOTIFY_REDIS_URL", "NOTIFY_JWT_SECRET", "NOTIFY_JWT_PUBLIC_KEY", "NOTIFY_API_KEYS")
 """May also be set as `<name>_FILE`, the way Docker and Kubernetes mount secrets."""
@@ -154,7 +154,8 @@ class Settings:
     jwt_issuer: str | None = _is("The `iss` that tokens must carry, when set", None)
     jwt_audience: str | None = _is("The `aud` that tokens must carry, when set", None)
     api_keys: tuple[Secret, ...] = _is(
-        "API keys for backends, separated by commas; 24 characters or more each. `notify keys` makes more",
+        "API keys for backends, separated by commas: `<key>` or `<name>:<key>`, of 16 characters or more. "
+        "`notify keys` makes others, without a restart",
         (),
         parse=api_keys,
         secret=True,

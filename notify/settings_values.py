@@ -20,8 +20,9 @@ Network = IPv4Network | IPv6Network
 
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel", "valkey+sentinel")
 REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES)
-SHORTEST_API_KEY = 24
+SHORTEST_API_KEY = 16
 SHORTEST_JWT_SECRET_BYTES = 32
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 _NAMESPACE = re.compile(r"/[^,?\s]{0,255}")
 
 
@@ -115,10 +116,11 @@ def jwks_url(text: str) -> str:
 
 
 def api_keys(text: str) -> tuple[Secret, ...]:
-    """Keys separated by commas or line breaks (a file may have one on each line)."""
+    """`<key>` or `<name>:<key>`, separated by commas or line breaks (a file may have one on each line)."""
     found = words(text.replace("\n", ","))
-    for place, key in enumerate(found, 1):
-        if len(key) < SHORTEST_API_KEY or not key.isascii() or any(char.isspace() for char in key):
+    for place, entry in enumerate(found, 1):
+        key = entry.rpartition(":")[2]
+        if len(key) < SHORTEST_API_KEY or not _VISIBLE.fullmatch(entry):
             raise ValidationError(
                 f"Key number {place} must have {SHORTEST_API_KEY} or more ASCII characters and no spaces; "
                 "`openssl rand -hex 24` makes a good one."

@@ -99,6 +99,15 @@ class EmbeddedServer:
         """Where it serves, as NOTIFY_REDIS_URL takes it."""
         return f"unix://{self._socket}"
 
+    @staticmethod
+    def url_in(directory: Path) -> str | None:
+        """Where the server serves that another process runs in that directory; None when none does."""
+        try:
+            record = json.loads((directory / "server.json").read_text(encoding="utf-8"))
+            return f"unix://{record['socket']}" if _Known(record["server"]).alive else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     @property
     def tcp_url(self) -> str:
         """The same by its loopback port, if it has one."""
@@ -236,6 +245,7 @@ class EmbeddedServer:
         record = {
             "starter": {"pid": os.getpid(), "born": birth(os.getpid())},
             "server": {"pid": self._process.pid, "born": birth(self._process.pid)},
+            "socket": str(self._socket),
         }
         written = self.directory / "server.json.new"
         written.write_text(json.dumps(record), encoding="utf-8")

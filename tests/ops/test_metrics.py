@@ -83,13 +83,9 @@ def test_a_plain_histogram_becomes_cumulative_buckets(monkeypatch: pytest.Monkey
     for value in (0.05, 0.1, 0.5, 7.0):
         histogram.observe(value)
     assert histogram.counts == [2, 1, 1]
-    counted = dataclasses.replace(
-        COUNTED[-1], kind="histogram", name="notify_test_seconds", field="client_messages"
-    )
+    counted = dataclasses.replace(COUNTED[-1], kind="histogram", name="notify_test_seconds", field="lag")
     monkeypatch.setattr(module, "COUNTED", (counted,))
-    stats = ServiceStats()
-    stats.client_messages = histogram  # type: ignore[assignment]
-    found = samples(Metrics(stats))
+    found = samples(Metrics(service=SimpleNamespace(lag=histogram)))
     assert found["notify_test_seconds_bucket", (("le", "0.1"),)] == 2
     assert found["notify_test_seconds_bucket", (("le", "1.0"),)] == 3
     assert found["notify_test_seconds_bucket", (("le", "+Inf"),)] == 4

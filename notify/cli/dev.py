@@ -1,0 +1,286 @@
+"""`notify dev`: all of it on this machine, to look at and to develop against."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from aiohttp import web
+
+import notify
+from notify.cli.demo import LOOPBACK_NAMES, Demo
+from notify.cli.environment import load_settings
+from notify.cli.ports import Ports
+from notify.cli.supervisor import DevNode, StartFailed, Supervisor
+from notify.cli.token import minted
+from notify.settings import Secret, Settings
+from notify.store.embedded import DirectoryInUse, EmbeddedError, EmbeddedServer
+
+MOST_NODES = 8
+MOST_DIRECTORIES = 20
+TOKEN_S = 3600
+CLAIMS = {"join": ["lobby"], "rooms": ["*"], "send": ["user:*", "room:*"]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was asked for on the command line."""
+
+    nodes: int
+    port: int
+    data_dir: Path | None
+    demo: bool
+
+
+@click.command()
+@click.option(
+    "--nodes", type=click.IntRange(1, MOST_NODES), default=2, show_default=True, help="How many nodes."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port of the demo."
+)
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="Where data, secrets and logs are kept.  [default: .notify/dev, or the next one that is free]",
+)  # fmt: skip
+@click.option("--no-demo", is_flag=True, help="Only the nodes, without the page.")
+def dev(nodes: int, port: int, data_dir: Path | None, no_demo: bool) -> int:
+    """Run everything on this machine: a Valkey, two nodes, and a page that shows what they do.
+
+    Secrets are made up and kept in the data directory, so that what you build against it keeps working.
+    Ctrl-C ends all of it. Other NOTIFY_* variables are handed on to the nodes.
+    """
+    options = Options(nodes=nodes, port=port, data_dir=data_dir, demo=not no_demo)
+    return asyncio.run(_run(options))
+
+
+async def _run(options: Options) -> int:
+    loop = asyncio.get_running_loop()
+    told_to_end = asyncio.Event()
+    running = asyncio.create_task(_everything(options, told_to_end))
+
+    def end() -> None:
+        if told_to_end.is_set():
+            running.cancel()  # a second signal: without waiting for anybody
+        told_to_end.set()
+
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(sign, end)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return 130
+    except (EmbeddedError, StartFailed, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    return 0
+
+
+async def _everything(options: Options, told_to_end: asyncio.Event) -> None:
+    """Start it all, say so, wait, and end it all in the reverse order."""
+    began = time.monotonic()
+    settings = load_settings()
+    async with AsyncExitStack() as stack:
+        server = await _embedded(options.data_dir)
+        stack.push_async_callback(server.astop)
+        guard = asyncio.create_task(server.guard())
+        stack.push_async_callback(_cancelled, guard)
+        kept = DevSecrets.kept_in(server.directory, settings)
+        ports = Ports()
+        demo_port = ports.take(options.port) if options.demo else 0
+        environ = _environ(settings, kept, redis_url=server.url, demo_port=demo_port)
+        supervisor = Supervisor(
+            [
+                DevNode(
+                    f"node-{number}",
+                    port=ports.take(8078 + 2 * number),
+                    internal_port=ports.take(8079 + 2 * number),
+                    environ=environ,
+                    log=server.directory / f"node-{number}.log",
+                    say=_say,
+                )
+                for number in range(1, options.nodes + 1)
+            ]
+        )
+        stack.push_async_callback(supervisor.end)
+        if not await _unless(told_to_end, supervisor.start()):
+            return
+        page = None
+        mint = partial(minted, replace(settings, jwt_secret=Secret(kept.jwt_secret)), claims=CLAIMS)
+        if options.demo:
+            page = _checkout()
+            app = _demo(supervisor, demo_port, page, kept, partial(mint, expires_in_s=TOKEN_S))
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", demo_port, shutdown_timeout=1).start()
+        click.echo(
+            banner(
+                supervisor,
+                kept,
+                token=mint("ada", expires_in_s=24 * TOKEN_S),
+                demo_port=demo_port if page else 0,
+                directory=server.directory,
+                took_s=time.monotonic() - began,
+            )
+        )
+        await told_to_end.wait()
+        _say("ending ...")
+
+
+async def _embedded(asked_for: Path | None) -> EmbeddedServer:
+    """The server in the directory asked for, else in the first one that no other `notify dev` uses."""
+    if asked_for is not None:
+        server = EmbeddedServer(asked_for)
+        await server.astart()
+        return server
+    for number in range(1, MOST_DIRECTORIES + 1):
+        server = EmbeddedServer(Path(".notify") / ("dev" if number == 1 else f"dev-{number}"))
+        try:
+            await server.astart()
+        except DirectoryInUse:
+            continue
+        return server
+    raise DirectoryInUse(
+        f"{MOST_DIRECTORIES} of `notify dev` run here already: end some, or give --data-dir."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DevSecrets:
+    """What the nodes, the page and the person at the terminal share. Made once, then kept in a file."""
+
+    jwt_secret: str
+    api_key: str
+
+    @classmethod
+    def kept_in(cls, directory: Path, settings: Settings) -> DevSecrets:
+        """Those of an earlier run, else new ones. A secret of tokens in the environment goes before."""
+        file = directory / "dev-secrets.json"
+        try:
+            kept = cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            kept = cls(jwt_secret=secrets.token_hex(32), api_key=f"dev-{secrets.token_hex(16)}")
+            new = file.with_suffix(".new")
+            new.touch(mode=0o600)
+            new.write_text(
+                json.dumps({"jwt_secret": kept.jwt_secret, "api_key": kept.api_key}), encoding="utf-8"
+            )
+            new.replace(file)
+        return kept if settings.jwt_secret is None else replace(kept, jwt_secret=settings.jwt_secret.reveal())
+
+
+def _environ(settings: Settings, kept: DevSecrets, *, redis_url: str, demo_port: int) -> dict[str, str]:
+    """The environment of the nodes: ours, with what must fit together set by us."""
+    keys = (kept.api_key, *(key.reveal() for key in settings.api_keys))
+    origins = [f"http://{name}:{demo_port}" for name in LOOPBACK_NAMES if demo_port]
+    ours = {
+        "REDIS_URL": redis_url,
+        "JWT_SECRET": kept.jwt_secret,
+        "API_KEYS": ",".join(keys),
+        "CORS_ORIGINS": ",".join(dict.fromkeys((*origins, *settings.cors_origins))),
+        "HOST": "127.0.0.1",
+        "INTERNAL_HOST": "127.0.0.1",
+        "DRAIN_DELAY": "0",
+        "DRAIN_SECONDS": "1",
+        "LOG_FORMAT": "console",
+    }
+    if "*" in settings.cors_origins:
+        ours["CORS_ORIGINS"] = "*"
+    left_out = ("JWT_PUBLIC_KEY", "JWT_JWKS_URL", "JWT_ALGORITHMS", "DATA_DIR", *ours)
+    without = {f"NOTIFY_{name}{suffix}" for name in left_out for suffix in ("", "_FILE")}
+    given = {name: value for name, value in os.environ.items() if name not in without}
+    return {**given, **{f"NOTIFY_{name}": value for name, value in ours.items()}}
+
+
+def _demo(
+    supervisor: Supervisor, port: int, checkout: Path | None, kept: DevSecrets, token: Callable[[str], str]
+) -> web.Application:
+    return Demo(
+        supervisor=supervisor,
+        port=port,
+        page=checkout / "client-demo" if checkout else None,
+        vendor=checkout / "node_modules/socket.io-client/dist" if checkout else None,
+        api_key=kept.api_key,
+        token=token,
+    ).application()
+
+
+def _checkout() -> Path | None:
+    """The directory with `client-demo/`: this one, one above it, or the one that the package lies in."""
+    here = Path.cwd()
+    for directory in (here, *here.parents, Path(notify.__file__).resolve().parent.parent):
+        if (directory / "client-demo" / "index.html").is_file():
+            return directory
+    return None
+
+
+def banner(
+    supervisor: Supervisor, kept: DevSecrets, *, token: str, demo_port: int, directory: Path, took_s: float
+) -> str:
+    """What the person at the terminal gets to read, with lines to copy."""
+    first = supervisor.nodes[0]
+    lines = [f"notify dev: {len(supervisor.nodes)} nodes on one Valkey, up in {took_s:.1f} s", ""]
+    if demo_port:
+        lines.append(f"  demo      http://localhost:{demo_port}/demo/   two people, on two nodes")
+    lines += [f"  {node.name:<9} {node.url}   its API: {node.internal_url}/docs" for node in supervisor.nodes]
+    shown = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    lines += [
+        f"  kept in   {shown}   data, logs, secrets",
+        "",
+        "Send a notification to Ada:" if demo_port else "Send a notification to a user:",
+        "",
+        f"  curl -sS {first.internal_url}/v1/notifications \\",
+        f"    -H 'Authorization: Bearer {kept.api_key}' \\",
+        "    -H 'Content-Type: application/json' \\",
+        """    -d '{"to": {"user": "ada"}, "title": "Hello Ada", "body": "This came by curl."}'""",
+        "",
+        "Then:",
+        *(["  - cut a connection, kill or drain a node in the demo: nothing gets lost"] if demo_port else []),
+        "  - listen in another terminal: "
+        f"{_command()} listen --url {supervisor.nodes[-1].url} --token {token}",
+        f"  - read the API: {first.internal_url}/docs",
+        "",
+        "Ctrl-C ends all of it.",
+    ]
+    return "\n".join(lines)
+
+
+def _command() -> str:
+    """How this command is called in the terminal we run in."""
+    called = Path(sys.argv[0])
+    return "notify" if shutil.which("notify") else str(called)
+
+
+def _say(text: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work, unless the event comes first: then it is cancelled, and the answer is False."""
+    working, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+        return working.done()
+    finally:
+        for task in (working, waiting):
+            await _cancelled(task)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
