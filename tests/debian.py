@@ -1,7 +1,7 @@
 """Programs of Debian that tests need and PyPI has not: nginx, redis-server.
 
-They are looked for first. Where they are missing they are installed, if this is root on a Debian; elsewhere the
-tests that need them are skipped, and the reason says what to install.
+They are looked for first. Where they are missing they are installed, if this is root on a Debian; elsewhere
+the tests that need them are skipped, and the reason says what to install.
 """
 
 from __future__ import annotations
@@ -35,20 +35,10 @@ def _install(package: str) -> None:
         # A package's server is not started on this machine: the tests run their own.
         "RUNLEVEL": "1",
     }
-    install = [
-        "apt-get",
-        "-o",
-        "DPkg::Lock::Timeout=180",
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-        package,
-    ]
-    for command in (install, ["apt-get", "-o", "DPkg::Lock::Timeout=180", "update", "-qq"], install):
-        if (
-            subprocess.run(command, env=environ, capture_output=True, check=False, timeout=300).returncode
-            == 0
-        ):
-            if command is install:
-                return
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=180", "-qq"]
+    install = [*apt, "install", "-y", "--no-install-recommends", package]
+    # The lists may be missing (a container image) or old: then again after an update.
+    for command in (install, [*apt, "update"], install):
+        done = subprocess.run(command, env=environ, capture_output=True, check=False, timeout=300)
+        if done.returncode == 0 and command is install:
+            return

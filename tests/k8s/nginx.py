@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -35,7 +34,7 @@ http {{
 
 
 class Nginx:
-    """nginx before nodes at these (public, internal) ports. Clients come to `url`, backends to `internal_url`."""
+    """nginx before nodes at these (public, internal) ports; clients use `url`, backends `internal_url`."""
 
     def __init__(self, directory: Path, nodes: Sequence[tuple[int, int]]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -81,8 +80,7 @@ class Nginx:
 
     def __enter__(self) -> Self:
         self.check()
-        environ = {**os.environ, "NGINX": ""}
-        self._process = subprocess.Popen(tethered(self.command), env=environ, stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(tethered(self.command), stdin=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,23 +39,28 @@ crash reports. Only a URL that must be put together with a password from another
 {{- end }}
 {{- end -}}
 
+{{/* Sources of a projected volume: what signs tokens, and the API keys. */}}
+{{- define "notify.authSources" -}}
+{{- if include "notify.usesJwtSecret" . -}}
+- secret:
+    name: {{ include "notify.jwtSecretName" . }}
+    items:
+      - key: {{ .Values.auth.jwt.existingSecret.name | empty | ternary "jwt-secret" .Values.auth.jwt.existingSecret.key }}
+        path: jwt-secret
+{{ end -}}
+- secret:
+    name: {{ include "notify.apiKeysSecretName" . }}
+    items:
+      - key: {{ .Values.auth.apiKeys.existingSecret.name | empty | ternary "api-keys" .Values.auth.apiKeys.existingSecret.key }}
+        path: api-keys
+{{- end -}}
+
 {{- define "notify.secretVolumes" -}}
 - name: secrets
   projected:
     defaultMode: 0440
     sources:
-      {{- if include "notify.usesJwtSecret" . }}
-      - secret:
-          name: {{ include "notify.jwtSecretName" . }}
-          items:
-            - key: {{ .Values.auth.jwt.existingSecret.name | empty | ternary "jwt-secret" .Values.auth.jwt.existingSecret.key }}
-              path: jwt-secret
-      {{- end }}
-      - secret:
-          name: {{ include "notify.apiKeysSecretName" . }}
-          items:
-            - key: {{ .Values.auth.apiKeys.existingSecret.name | empty | ternary "api-keys" .Values.auth.apiKeys.existingSecret.key }}
-              path: api-keys
+      {{- include "notify.authSources" . | nindent 6 }}
       {{- with include "notify.redisUrlSecretName" . }}
       - secret:
           name: {{ . }}
