@@ -1,13 +1,14 @@
 import { el, icon } from "./element.js";
 import { link } from "./link.js";
 
-const SHOWN_AT_ONCE = 2;
+const URGENT_AT_ONCE = 2;
+const SHOWN_AT_ONCE = 3;
 const STAYS_MS = { normal: 6000, high: 12000, urgent: Infinity };
 
 /**
  * What pops up. Priority decides how loud: `low` makes no toast at all, `normal` and `high` are announced
  * politely and leave by themselves, `urgent` interrupts a screen reader and stays until it is dismissed.
- * More than two at once are counted, not stacked.
+ * Never more than three at once: urgent ones wait for their turn, others are only counted.
  */
 export class Toasts {
   constructor({ name }) {
@@ -16,39 +17,60 @@ export class Toasts {
     this.more = el("button", { type: "button", class: "more", hidden: true, on: { click: () => this.clear() } });
     this.element = el("div", { class: "toasts", role: "region", "aria-label": `Toasts for ${name}` },
       this.urgent, this.polite, this.more);
-    this.waiting = 0;
+    this.waiting = [];
+    this.skipped = 0;
   }
 
-  show({ title, body, url, priority }) {
+  show(notification) {
+    const { priority } = notification;
     if (priority === "low") return;
-    if (priority !== "urgent" && this.polite.childElementCount >= SHOWN_AT_ONCE) {
-      this.waiting += 1;
-      this.#drawMore();
-      return;
+    if (priority === "urgent") {
+      if (this.urgent.childElementCount < URGENT_AT_ONCE) this.#open(notification, this.urgent);
+      else this.waiting.push(notification);
+    } else if (this.#shown() < SHOWN_AT_ONCE) {
+      this.#open(notification, this.polite);
+    } else {
+      this.skipped += 1;
     }
+    this.#drawMore();
+  }
+
+  clear() {
+    this.waiting = [];
+    this.skipped = 0;
+    this.polite.replaceChildren();
+    this.urgent.replaceChildren();
+    this.#drawMore();
+  }
+
+  #shown() {
+    return this.urgent.childElementCount + this.polite.childElementCount;
+  }
+
+  #open({ title, body, url, priority }, stack) {
     const toast = el("li", { class: "toast", "data-priority": priority ?? "normal" });
-    const leave = () => {
-      toast.remove();
-      this.waiting = this.polite.childElementCount === 0 ? 0 : this.waiting;
-      this.#drawMore();
-    };
+    const leave = () => this.#leave(toast);
     toast.append(
       el("div", { class: "toast-text" },
         el("p", { class: "toast-title" }, title ?? "Notification"), body ? el("p", {}, body) : null, link(url)),
       el("button", { type: "button", class: "plain", "aria-label": "Dismiss", on: { click: leave } }, icon("close")));
-    (priority === "urgent" ? this.urgent : this.polite).append(toast);
+    stack.append(toast);
     stayWhileLookedAt(toast, STAYS_MS[priority] ?? STAYS_MS.normal, leave);
   }
 
-  clear() {
-    this.waiting = 0;
-    this.polite.replaceChildren();
+  #leave(toast) {
+    toast.remove();
+    if (this.waiting.length > 0 && this.urgent.childElementCount < URGENT_AT_ONCE) {
+      this.#open(this.waiting.shift(), this.urgent);
+    }
+    if (this.#shown() === 0) this.skipped = 0;
     this.#drawMore();
   }
 
   #drawMore() {
-    this.more.hidden = this.waiting === 0;
-    this.more.textContent = `and ${this.waiting} more in the list. Clear`;
+    const more = this.waiting.length + this.skipped;
+    this.more.hidden = more === 0;
+    this.more.textContent = `and ${more} more. Dismiss all`;
   }
 }
 

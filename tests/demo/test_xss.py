@@ -1,0 +1,74 @@
+"""Whatever a notification or a message carries is shown as text, and only http(s) becomes a link."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.demo.screen import Screen
+
+CORPUS: list[str] = json.loads(Path(__file__).with_name("xss.json").read_text())
+NO_LINKS = (
+    "JaVaScRiPt:alert(1)",
+    "\x01javascript:alert(1)",
+    "data:text/html,x",
+    "/path",
+    "",
+    "https://",
+    "ftp://x/",
+)
+
+
+def test_payloads_are_text(screen: Screen) -> None:
+    page = screen.page
+    for index, payload in enumerate(CORPUS):
+        screen.demo.post({
+            "to": {"user": "ada"}, "title": f"{index} {payload}", "body": payload, "category": f"c{index % 7}",
+            "priority": ("normal", "high", "urgent")[index % 3], "data": {"html": payload, "__proto__": payload},
+        })  # fmt: skip
+    expect(screen.ada.count).to_have_text(str(len(CORPUS)))
+    screen.ada.button("Dismiss all").click()
+    while (older := screen.ada.button("Show older")).is_visible():
+        older.click()
+    expect(screen.ada.items).to_have_count(len(CORPUS))
+    shown = page.locator("#person-ada .item-body").evaluate_all(
+        "items => items.map((item) => item.textContent)"
+    )
+    assert shown == CORPUS[::-1]
+    assert page.evaluate("window.pwned ?? null") is None
+    made = page.evaluate(
+        "[...new Set([...document.querySelectorAll('.item-text *, .toast-text *')].map((element) => element.localName))]"
+    )
+    assert set(made) <= {"p", "span", "time", "a", "svg", "path"}, made
+    assert (
+        page.evaluate("document.querySelectorAll('[onerror], [onload], [style], iframe, base').length") == 0
+    )
+
+
+def test_messages_between_people_are_text(screen: Screen) -> None:
+    for payload in CORPUS[:20]:
+        screen.ada.say("Bo", payload)
+        expect(screen.ada.card.get_by_label("Message", exact=True)).to_have_value("")
+    expect(screen.bo.messages).to_have_count(20)
+    said = screen.bo.card.locator(".said").evaluate_all("lines => lines.map((line) => line.textContent)")
+    assert said == [payload.replace("\t", "\t") for payload in CORPUS[:20]]
+    assert screen.page.evaluate("window.pwned ?? null") is None
+
+
+def test_what_is_not_http_is_no_link(screen: Screen) -> None:
+    # The API refuses such URLs; this asks the page alone, as if a notification had come some other way.
+    for url in (*NO_LINKS, *CORPUS):
+        made = screen.page.evaluate(
+            "async (url) => (await import('./page/link.js')).link(url)?.outerHTML ?? null", url
+        )
+        assert made is None or url.startswith("https:"), url
+
+
+def test_an_http_link_leaves_no_handle_on_this_page(screen: Screen) -> None:
+    made = screen.page.evaluate(
+        "async () => { const a = (await import('./page/link.js')).link('https://example.com/a?b=c');"
+        " return [a.href, a.rel, a.target, a.textContent]; }"
+    )
+    assert made == ["https://example.com/a?b=c", "noopener noreferrer", "_blank", "example.com/a"]
