@@ -1,0 +1,138 @@
+"""The yardsticks P1-P8: what each figure is, what it was when the yardsticks were set, and what is asked of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table."""
+
+    key: str
+    what: str
+    unit: str
+    goal: float
+    """For `notify`, on the machine on which the yardsticks were set."""
+    more_is_better: bool = False
+    times_node: bool = False
+    """The goal is a multiple of what `node` does in the same run."""
+    reference_node: float | None = None
+    """What `node` did on that machine: by how much this machine differs is read off it."""
+
+    @property
+    def yardstick(self) -> str:
+        """P1 of `P1`, P3 of `P3 paced`."""
+        return self.key.split(" ", maxsplit=1)[0]
+
+
+FIGURES = (
+    Figure("P1", "fan-out to 1,000, 40 messages/s: CPU per delivery", "us", 9, reference_node=13.4),
+    Figure(
+        "P2",
+        "fan-out as fast as it goes: deliveries per CPU-s",
+        "/s",
+        1e6,
+        more_is_better=True,
+        reference_node=117e3,
+    ),
+    Figure("P3 paced", "unicast to 1,000 users, 1,000/s: CPU per message", "us", 70, reference_node=115),
+    Figure("P3 flat out", "unicast as fast as it goes: CPU per message", "us", 25, reference_node=48),
+    Figure("P4 single", "POSTs, each durable, per CPU-s", "/s", 6_000, more_is_better=True),
+    Figure("P4 batch", "POSTed in batches of 1,000, per CPU-s", "/s", 20_000, more_is_better=True),
+    Figure("P5 p50", "POST on A to client on B, 1,000/s: median", "ms", 3, reference_node=1.0),
+    Figure("P5 p99", "the same, 99th percentile", "ms", 10, reference_node=6.2),
+    Figure(
+        "P6",
+        "connects (ours: authenticated, recoverable), per CPU-s",
+        "/s",
+        1.25,
+        more_is_better=True,
+        times_node=True,
+        reference_node=2_280,
+    ),
+    Figure("P7", "RSS per idle websocket", "KB", 4, reference_node=13.6),
+    Figure("P8 at 1,000", "CPU per disconnect, 1,000 users on the node", "us", float("inf")),
+    Figure("P8 at 15,000", "CPU per disconnect, 15,000 users on the node", "us", float("inf")),
+    Figure("P8 growth", "the second divided by the first", "x", 1.3),
+    Figure("P8 others", "CPU of a node per message for other nodes' rooms", "us", 1),
+)
+
+
+@dataclass(slots=True)
+class Readings:
+    """All runs of one figure of one peer."""
+
+    values: list[float]
+    notes: list[str]
+
+    @property
+    def median(self) -> float | None:
+        """None when no run gave a value."""
+        return median(self.values) if self.values else None
+
+
+Results = dict[str, dict[str, Readings]]
+"""By figure's key, then by peer's name."""
+
+
+def goal_of(figure: Figure, results: Results) -> float | None:
+    """The goal in the figure's unit; None when it hangs on a peer that was not measured."""
+    if figure.goal == float("inf"):
+        return None
+    if not figure.times_node:
+        return figure.goal
+    node = _median(results, figure, "node")
+    return None if node is None else figure.goal * node
+
+
+def goal_here(figure: Figure, results: Results) -> float | None:
+    """The goal as this machine would have it: scaled by how `node` does here against where the goals were set."""
+    goal, node = goal_of(figure, results), _median(results, figure, "node")
+    if goal is None or figure.times_node or figure.reference_node is None or not node:
+        return None
+    return goal * node / figure.reference_node
+
+
+def verdict(figure: Figure, results: Results) -> str:
+    """`reached`, `reached for this machine`, `missed by ...`, or `-` when there is nothing to judge."""
+    ours, goal = _median(results, figure, "notify"), goal_of(figure, results)
+    if ours is None or goal is None:
+        return "-"
+    if _as_good(figure, ours, goal):
+        return "reached"
+    here = goal_here(figure, results)
+    if here is not None and _as_good(figure, ours, here):
+        return "reached for this machine"
+    short_by = goal / ours if figure.more_is_better else ours / goal
+    return f"missed by {short_by:.2f}x"
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """The results as they are kept."""
+    return {
+        figure.key: {
+            "what": figure.what,
+            "unit": figure.unit,
+            "goal": goal_of(figure, results),
+            "goal_for_this_machine": goal_here(figure, results),
+            "verdict": verdict(figure, results),
+            "peers": {
+                peer: {"median": readings.median, "runs": readings.values, "notes": readings.notes}
+                for peer, readings in results[figure.key].items()
+            },
+        }
+        for figure in FIGURES
+        if figure.key in results
+    }
+
+
+def _median(results: Results, figure: Figure, peer: str) -> float | None:
+    readings = results.get(figure.key, {}).get(peer)
+    return None if readings is None else readings.median
+
+
+def _as_good(figure: Figure, value: float, goal: float) -> bool:
+    return value >= goal if figure.more_is_better else value <= goal

@@ -1,0 +1,281 @@
+"""How each figure is taken. A scenario is one run of one peer on servers started for it; it yields readings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.machine import LOAD_CORE, SERVER_CORE, cpu_s, rss_bytes
+from tests.bench.peers.peer import Client, Node, Peer, Target
+from tests.bench.processes import BenchError, Process, Processes, python_module
+from tests.bench.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how often."""
+
+    runs: int
+    growth_runs: int
+    paced_s: float
+    ingest_s: float
+    sockets: int = 1_000
+    idle_sockets: int = 5_000
+    many_users: int = 15_000
+
+
+FULL = Plan(runs=5, growth_runs=3, paced_s=8, ingest_s=5)
+SHORT = Plan(runs=1, growth_runs=1, paced_s=4, ingest_s=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one figure."""
+
+    key: str
+    value: float
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Stage:
+    """What a run has at hand; all of it was started for this run."""
+
+    peer: Peer
+    processes: Processes
+    plan: Plan
+    progress: Progress
+    wanted: frozenset[str]
+
+    def wants(self, yardstick: str) -> bool:
+        """Whether this yardstick is asked for."""
+        return yardstick in self.wanted
+
+    def load(self) -> Process:
+        """A load client."""
+        return self.processes.start("load", *python_module("tests.bench.load"), core=LOAD_CORE, pipes=True)
+
+    def publisher(self, port: int, connections: int, requests: Sequence[str]) -> Process:
+        """A publisher with its connections open."""
+        process = self.processes.start(
+            "publisher", *python_module("tests.bench.publisher"), core=LOAD_CORE, pipes=True
+        )
+        process.call("prepare", port=port, connections=connections, requests=list(requests))
+        return process
+
+    def connect(self, load: Process, node: Node, clients: Sequence[Client], *, at_once: int = 64) -> None:
+        """Connects them all, or raises."""
+        packets = self.peer.connect_packets(clients)
+        self.connect_packets(load, node, packets, at_once=at_once)
+
+    def connect_packets(
+        self, load: Process, node: Node, packets: Sequence[str], *, at_once: int = 64
+    ) -> None:
+        """Connects with packets that were made beforehand, or raises."""
+        reply = load.call("connect", port=node.port, packets=list(packets), at_once=at_once)
+        if reply["failed"]:
+            raise BenchError(f"{reply['failed']} did not connect: {reply['failure']}\n{node.process.log()}")
+
+    def warm_up(self, load: Process, a: Node, targets: Sequence[Target], deliveries: int) -> None:
+        """Sends from A until it arrives: only then B's subscription is known to stand."""
+        deadline = time.monotonic() + 15
+        while True:
+            load.call("reset")
+            self.peer.flood(a, targets, len(targets))
+            if load.call("wait", count=deliveries, timeout_s=3)["count"] >= deliveries:
+                return
+            if time.monotonic() > deadline:
+                raise BenchError(f"nothing arrives\n{a.process.log()}")
+
+    def backlog(self, load: Process, a: Node, b: Node, targets: Sequence[Target], n: int, each: int) -> float:
+        """B's CPU seconds over `n` messages (of `each` deliveries) that waited for it in Redis.
+
+        B is stopped while A publishes. So neither A, nor Redis, nor the core they share with the load client
+        is what limits B; and B finds as much to do at once as it can take.
+        """
+        load.call("reset")
+        b.process.pause()
+        try:
+            self.peer.flood(a, targets, n)
+            before = cpu_s(b.process.pid)
+        finally:
+            b.process.resume()
+        reply = load.call(
+            "wait",
+            count=n * each,
+            timeout_s=90,
+        )
+        used = cpu_s(b.process.pid) - before
+        if reply["count"] != n * each or reply["lost"]:
+            raise BenchError(f"{reply['count']} of {n * each} arrived, {reply['lost']} connections lost")
+        return used
+
+
+Scenario = Callable[[Stage], Iterator[Reading]]
+
+
+def fanout(stage: Stage) -> Iterator[Reading]:
+    """P1 and P2: publisher on A, 1,000 websockets in one room on B."""
+    peer, plan = stage.peer, stage.plan
+    hall = [Target("room", "hall")]
+    a, b, load = peer.start(core=LOAD_CORE), peer.start(core=SERVER_CORE), stage.load()
+    stage.connect(load, b, [Client(f"user-{i}", "hall") for i in range(plan.sockets)])
+    stage.warm_up(load, a, hall, plan.sockets)
+    if stage.wants("P1"):
+        publisher = stage.publisher(a.http_port, 8, [peer.request(hall[0])])
+        publisher.call("paced", rate_hz=40, seconds=1)
+        load.call("wait", count=41 * plan.sockets, timeout_s=10)
+        load.call("reset")
+        before = cpu_s(b.process.pid)
+        sent = publisher.call("paced", rate_hz=40, seconds=plan.paced_s)["accepted"]
+        count = load.call("wait", count=sent * plan.sockets, timeout_s=30)["count"]
+        used = cpu_s(b.process.pid) - before
+        yield Reading("P1", used / count * 1e6, _missing(count, sent * plan.sockets))
+    if stage.wants("P2"):
+        n = peer.backlog.fanout
+        used = stage.backlog(load, a, b, hall, n, plan.sockets)
+        yield Reading("P2", n * plan.sockets / used)
+
+
+def unicast(stage: Stage) -> Iterator[Reading]:
+    """P3 and P5: publisher on A, 1,000 users with a websocket each on B."""
+    peer, plan = stage.peer, stage.plan
+    users = [Target("user", f"user-{i}") for i in range(plan.sockets)]
+    a, b, load = peer.start(core=LOAD_CORE), peer.start(core=SERVER_CORE), stage.load()
+    stage.connect(load, b, [Client(user.name) for user in users])
+    stage.warm_up(load, a, users, plan.sockets)
+    publisher = stage.publisher(a.http_port, 64, [peer.request(user, stamp=True) for user in users])
+    publisher.call("paced", rate_hz=1000, seconds=1)
+    load.call("wait", count=2 * plan.sockets, timeout_s=10)
+    load.call("reset", stamped=True)
+    before = cpu_s(b.process.pid)
+    sent = publisher.call("paced", rate_hz=1000, seconds=plan.paced_s)["accepted"]
+    count = load.call("wait", count=sent, timeout_s=30)["count"]
+    used = cpu_s(b.process.pid) - before
+    ages = load.call("latencies")
+    note = _missing(count, sent)
+    if stage.wants("P3"):
+        yield Reading("P3 paced", used / count * 1e6, note)
+    if stage.wants("P5"):
+        yield Reading("P5 p50", ages["p50"] / 1e3, note)
+        yield Reading("P5 p99", ages["p99"] / 1e3, note)
+    if stage.wants("P3"):
+        n = peer.backlog.unicast
+        yield Reading("P3 flat out", stage.backlog(load, a, b, users, n, 1) / n * 1e6)
+
+
+def ingest(stage: Stage) -> Iterator[Reading]:
+    """P4: how much one node takes in. Only for a peer that answers when the message is kept."""
+    peer, plan = stage.peer, stage.plan
+    if not peer.durable:
+        return
+    node = peer.start(core=SERVER_CORE)
+    users = [Target("user", f"user-{i}") for i in range(plan.sockets)]
+    batches = [peer.batch_request(users)]
+    for key, requests, connections, each in (
+        ("P4 single", [peer.request(user) for user in users], 32, 1),
+        ("P4 batch", batches, 4, len(users)),
+    ):
+        publisher = stage.publisher(node.http_port, connections, requests)
+        publisher.call("flat_out", seconds=1)
+        before = cpu_s(node.process.pid)
+        reply = publisher.call("flat_out", seconds=plan.ingest_s)
+        used = cpu_s(node.process.pid) - before
+        if not reply["accepted"]:
+            raise BenchError(f"nothing was accepted: {reply['refusal']}")
+        wall = reply["accepted"] * each / reply["seconds"]
+        note = f"{wall:,.0f}/s by the clock" + (f", {reply['refused']} refused" if reply["refused"] else "")
+        yield Reading(key, reply["accepted"] * each / used, note)
+        publisher.end()
+
+
+def connections(stage: Stage) -> Iterator[Reading]:
+    """P6 and P7: 5,000 connect, each in a room of 100, and then do nothing."""
+    peer, plan = stage.peer, stage.plan
+    node, load = peer.start(core=SERVER_CORE, ping_interval_s=300), stage.load()
+    first = [Client(f"first-{i}", f"first-{i % 5}") for i in range(500)]
+    # These stay open: they warm the code up and leave no freed memory that the others would then be given.
+    stage.connect(load, node, first)
+    packets = peer.connect_packets(
+        [Client(f"user-{i}", f"room-{i // 100}") for i in range(plan.idle_sockets)]
+    )
+    peer.collect(node)
+    _settle(node.process.pid)
+    resident, before = rss_bytes(node.process.pid), cpu_s(node.process.pid)
+    stage.connect_packets(load, node, packets)
+    used = cpu_s(node.process.pid) - before
+    if stage.wants("P6"):
+        yield Reading("P6", len(packets) / used)
+    if stage.wants("P7"):
+        _settle(node.process.pid)
+        peer.collect(node)
+        _settle(node.process.pid)
+        yield Reading("P7", (rss_bytes(node.process.pid) - resident) / len(packets) / 1024)
+
+
+def growth(stage: Stage) -> Iterator[Reading]:
+    """P8: what a disconnect costs by the number of users, and what the other nodes' traffic costs."""
+    peer, plan = stage.peer, stage.plan
+    costs = []
+    for users in (1_000, plan.many_users):
+        stage.progress.doing(f"{users:,} users")
+        with Processes() as processes:
+            inner = Stage(peer, processes, plan, stage.progress, stage.wanted)
+            node, load = peer.start(core=SERVER_CORE, ping_interval_s=300), inner.load()
+            inner.connect(load, node, [Client(f"user-{i}") for i in range(users)])
+            closed = 500
+            _settle(node.process.pid)
+            idle = _idle_rate(node.process.pid)
+            before, started = cpu_s(node.process.pid), time.monotonic()
+            load.call("close", n=closed)
+            _settle(node.process.pid)
+            used = cpu_s(node.process.pid) - before - idle * (time.monotonic() - started)
+            costs.append(used / closed * 1e6)
+            node.process.end()
+        yield Reading("P8 at 1,000" if users == 1_000 else "P8 at 15,000", costs[-1])
+    yield Reading("P8 growth", costs[1] / costs[0])
+    stage.progress.doing("other nodes' rooms")
+    a, b, load = peer.start(core=LOAD_CORE), peer.start(core=SERVER_CORE, ping_interval_s=300), stage.load()
+    quiet = [Target("room", "quiet")]
+    stage.connect(load, b, [Client(f"user-{i}", "quiet") for i in range(plan.sockets)])
+    stage.warm_up(load, a, quiet, plan.sockets)
+    busy = [peer.request(Target("room", f"busy-{i}")) for i in range(50)]
+    publisher = stage.publisher(a.http_port, 64, busy)
+    _settle(b.process.pid)
+    idle = _idle_rate(b.process.pid)
+    before, started = cpu_s(b.process.pid), time.monotonic()
+    sent = publisher.call("paced", rate_hz=1000, seconds=plan.paced_s)["accepted"]
+    used = cpu_s(b.process.pid) - before - idle * (time.monotonic() - started)
+    yield Reading("P8 others", max(0.0, used / sent * 1e6))
+
+
+SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {
+    "fan-out": (fanout, frozenset({"P1", "P2"})),
+    "unicast": (unicast, frozenset({"P3", "P5"})),
+    "ingest": (ingest, frozenset({"P4"})),
+    "connections": (connections, frozenset({"P6", "P7"})),
+    "growth": (growth, frozenset({"P8"})),
+}
+
+
+def _missing(count: int, expected: int) -> str:
+    return "" if count == expected else f"{count} of {expected} arrived"
+
+
+def _idle_rate(pid: int) -> float:
+    """CPU seconds per second of a process that has nothing to do."""
+    before, started = cpu_s(pid), time.monotonic()
+    time.sleep(2)
+    return (cpu_s(pid) - before) / (time.monotonic() - started)
+
+
+def _settle(pid: int, *, timeout_s: float = 60) -> None:
+    """Until the process has used less than 2 % of a core for a second: it has done what it had to do."""
+    deadline, calm = time.monotonic() + timeout_s, 0
+    before = cpu_s(pid)
+    while calm < 5 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        now = cpu_s(pid)
+        calm = calm + 1 if now - before < 0.004 else 0
+        before = now
