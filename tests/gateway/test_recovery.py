@@ -63,7 +63,7 @@ async def test_a_stock_client_gets_what_it_missed_with_its_sid(cluster, user, tr
             assert ready["recovered"] is True
             missed = [line for line in client.log[after:] if line.get("event") == "notification"]
             assert len(missed) == 5
-            assert client.log.index(missed[-1]) < client.log.index(again)  # before `connect` fires
+            assert client.log.index(missed[-1]) < client.log.index(again, after)  # before `connect` fires
         await post(b, {"user": user}, "last", namespace=posted_in)
         await client.wait_event("notification", 17)
         assert titles(client) == ["one", *(f"{r}-{n}" for r in range(3) for n in range(5)), "last"]
