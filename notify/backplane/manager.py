@@ -219,25 +219,37 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
                 if member in seen:
                     continue
                 seen.add(member)
-            if member.gate is None:
-                member.socket.send(delivery.wire(member.form))
-            else:
-                member.gate.offer(delivery)
+            try:
+                if member.gate is None:
+                    member.socket.send(delivery.wire(member.form))
+                else:
+                    member.gate.offer(delivery)
+            except Exception:  # noqa: BLE001
+                self._cut(member)
         self._stats.deliveries += len(members)
+
+    def _cut(self, member: Member) -> None:
+        """What fails for one member must not keep the others waiting; it recovers on a new connection."""
+        log.error("delivery_failed", exc_info=True)
+        member.socket.abort("delivery failed")
 
     def _fan_out_run(self, room: Room, deliveries: list[Delivery]) -> None:
         members = room.members if isinstance(room.members, tuple) else tuple(room.members)
         wires: dict[tuple[str, bool], Wire] = {}
         for member in members:
-            if member.gate is None:
-                wire = wires.get(member.form)
-                if wire is None:
-                    wire = Wire.joined([delivery.wire(member.form) for delivery in deliveries])
-                    wires[member.form] = wire
-                member.socket.send(wire)
-            else:
-                for delivery in deliveries:
-                    member.gate.offer(delivery)
+            gate = member.gate
+            try:
+                if gate is None:
+                    wire = wires.get(member.form)
+                    if wire is None:
+                        wire = Wire.joined([delivery.wire(member.form) for delivery in deliveries])
+                        wires[member.form] = wire
+                    member.socket.send(wire)
+                else:
+                    for delivery in deliveries:
+                        gate.offer(delivery)
+            except Exception:  # noqa: BLE001
+                self._cut(member)
         self._stats.deliveries += len(members) * len(deliveries)
 
 
