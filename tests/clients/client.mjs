@@ -4,6 +4,7 @@
 //      {"cmd": "emit", "client": "a", "event": "x", "args": [...], "ack": 7}     ack: the number to report it under
 //      {"cmd": "flood", "client": "a", "event": "x", "count": 1000, "batch": 10}  numbered 0, 1, 2, ...
 //      {"cmd": "disconnect" | "reconnect" | "cut" | "mute" | "unmute" | "state", "client": "a"}
+//      {"cmd": "raw", "client": "a", "data": "..."}      an Engine.IO message, whatever it says
 //      {"cmd": "exit"}
 // Out: {"client": "a", "type": "connect", "sid", "recovered", "transport"}
 //      {"client": "a", "type": "event", "event", "args"}      unless options.quiet, which only counts them
@@ -95,6 +96,9 @@ const commands = {
   },
   flood(line) {
     flood(line.client, clients.get(line.client).socket, line);
+  },
+  raw({ client, data }) {
+    clients.get(client).socket.io.engine.write(data);
   },
   disconnect({ client }) {
     clients.get(client).socket.disconnect();
