@@ -65,6 +65,11 @@ class Wire:
         return cls(*(part for wire in wires for part in wire.parts))
 
 
+def joined(wires: Sequence[Wire]) -> bytes:
+    """The packets of several wires as one long-polling body."""
+    return wires[0].payload if len(wires) == 1 else RECORD_SEPARATOR.join([wire.payload for wire in wires])
+
+
 def event_head(namespace: str) -> bytes:
     """What stands before the JSON array of an event: Engine.IO message, Socket.IO event, namespace."""
     return b"42" if namespace == "/" else b"42" + namespace.encode() + b","

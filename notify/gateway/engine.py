@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import engineio
 import orjson
 from aiohttp import web
-from engineio import packet as eio_packet
 
-from notify.domain.packet import Wire, frame
+from notify.domain.packet import Wire, frame, joined
 from notify.gateway.cors import AllowedOrigins, Cors
-from notify.gateway.environ import environ_of
 from notify.gateway.flusher import Flusher
 from notify.gateway.handlers import Handlers
 from notify.gateway.heartbeat import Heartbeat, Wheel
 from notify.gateway.limits import HandshakeLimits
-from notify.gateway.polling import Polling, TooLarge, joined, response
+from notify.gateway.plain import PlainReceiver, message_wire
+from notify.gateway.polling import Polling, TooLarge, response
 from notify.gateway.proxies import TrustedProxies
 from notify.gateway.socket import EngineSocket
 from notify.gateway.stats import GatewayStats
@@ -42,6 +42,8 @@ _MESSAGES = (
     "Unsupported protocol version",
 )
 _PATIENCE_TICK_S = 0.05
+SHUTDOWN_GRACE_S = 5.0
+"""What disconnect handlers get to finish when the server stops."""
 
 
 class Receiver(Protocol):
@@ -134,7 +136,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Ended, while a disconnect handler still runs: their sessions can be read."""
         self.parted: dict[str, _Parted] = {}
         """Ended by us, while the client's last poll is awaited."""
-        self.receiver: Receiver = _Events(self)
+        self.receiver: Receiver = PlainReceiver(self)
         self.send_buffer_limit = send_buffer_limit
         self.upgrade_timeout_s = upgrade_timeout
         self.proxies = TrustedProxies(trusted_proxies)
@@ -149,6 +151,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Deadlines of other kinds: a first CONNECT, an upgrade, a last poll."""
         self._open_tail: dict[str, bytes] = {}
         self._stopped = False
+        self._closing: set[EngineSocket] = set()
+        self._all_closed: asyncio.Future[None] | None = None
 
     # -- the HTTP entry ---------------------------------------------------------------------------
 
@@ -194,7 +198,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             address = self.proxies.address(request)
         socket = EngineSocket(self, sid, polling=polling, address=address)
         self.sockets[sid] = socket
-        if isinstance(self.receiver, _Events) and "connect" in self.handlers:
+        if isinstance(self.receiver, PlainReceiver) and "connect" in self.handlers:
             refusal = await self.receiver.connect(socket, request)
             if refusal is not None:
                 del self.sockets[sid]
@@ -342,6 +346,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.stats.closed[reason] += 1
         self.receiver.closed(socket, reason)
 
+    def transport_closed(self, socket: EngineSocket) -> None:
+        """A websocket has had its closing handshake, or was lost."""
+        if self._closing:
+            self._closing.discard(socket)
+            if not self._closing and self._all_closed is not None and not self._all_closed.done():
+                self._all_closed.set_result(None)
+
     def expect_connect(self, socket: EngineSocket, within_s: float) -> None:
         """Give a connection so long to become of use."""
         socket.deadline = self.patience.add(socket, within_s)
@@ -358,7 +369,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Send a message to a client; to one that is gone, nothing happens."""
         socket = self.sockets.get(sid)
         if socket is not None:
-            socket.send(_message_wire(data))
+            socket.send(message_wire(data))
 
     async def send_packet(self, sid: str, pkt: Any) -> None:
         """Send an `engineio.packet.Packet` to a client."""
@@ -381,11 +392,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self._stopped = True
         self.limits.draining = True
         for socket in list(self.sockets.values()):
+            if socket.websocket is not None:
+                self._closing.add(socket)
             socket.close_transport()
         self.heartbeat.stop()
         self.patience.stop()
         self.parted.clear()
-        await self.handlers_in_flight.close()
+        await self.handlers_in_flight.close(grace_s=SHUTDOWN_GRACE_S)
+        if self._closing:
+            # The websockets' closing handshakes, which time out by themselves.
+            self._all_closed = asyncio.get_running_loop().create_future()
+            await self._all_closed
 
     def _get_socket(self, sid: str) -> EngineSocket:
         socket = self.sockets.get(sid) or self.leaving.get(sid)
@@ -395,44 +412,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     async def _shut_down(self, _: web.Application) -> None:
         await self.shutdown()
-
-
-class _Events:
-    """The receiver of an engine used without Socket.IO: calls its `connect`, `message`, `disconnect` handlers."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def connect(self, socket: EngineSocket, request: web.Request) -> web.Response | None:
-        """Ask the `connect` handler; what a refused client is answered."""
-        environ = environ_of(request, self._engine.proxies.visitor(request))
-        accepted = await self._engine._trigger_event("connect", socket.sid, environ, run_async=False)
-        if accepted is None or accepted is True:
-            return None
-        body = orjson.dumps(accepted or "Unauthorized")
-        headers = self._engine.cors.headers(request)
-        return web.Response(status=401, body=body, content_type="application/json", headers=headers)
-
-    def opened(self, socket: EngineSocket, request: web.Request) -> None:
-        """`connect` has been asked."""
-
-    def text(self, socket: EngineSocket, data: str) -> None:
-        self._run(self._message(socket, _as_engineio_decodes(data)))
-
-    def binary(self, socket: EngineSocket, data: bytes) -> None:
-        self._run(self._message(socket, data))
-
-    async def _message(self, socket: EngineSocket, data: Any) -> None:
-        await self._engine._trigger_event("message", socket.sid, data, run_async=False)
-
-    def closed(self, socket: EngineSocket, reason: str) -> None:
-        self._run(self._engine._trigger_event("disconnect", socket.sid, reason, run_async=False))
-
-    def connect_timed_out(self, socket: EngineSocket) -> None:
-        """Never asked for."""
-
-    def _run(self, job: Coroutine[Any, Any, Any]) -> None:
-        self._engine.handlers_in_flight.submit(job)
 
 
 _STOCK_OPTIONS = frozenset(
@@ -456,14 +435,3 @@ def _query(path: str) -> dict[str, str]:
     """The query of a request, without the cost of a general parser: our values need no decoding."""
     _, _, query = path.partition("?")
     return {name: value for name, _, value in (pair.partition("=") for pair in reversed(query.split("&")))}
-
-
-def _as_engineio_decodes(data: str) -> Any:
-    """python-engineio gives its handlers a message that is JSON decoded, unless it begins with a digit."""
-    return eio_packet.Packet(encoded_packet="4" + data).data
-
-
-def _message_wire(data: Any) -> Wire:
-    if isinstance(data, bytes | bytearray | memoryview):
-        return Wire(memoryview(bytes(data)))
-    return Wire(eio_packet.Packet(eio_packet.MESSAGE, data=data).encode().encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import types
@@ -35,8 +36,17 @@ class Handlers:
         if self._starting is None:
             self._start()
 
-    async def close(self) -> None:
-        """Cancel what has not finished, and wait for it."""
+    @property
+    def idle(self) -> bool:
+        """True when no coroutine waits to be started."""
+        return not self._queue
+
+    async def close(self, *, grace_s: float = 0.0) -> None:
+        """Wait `grace_s` for all to finish, then cancel the rest and wait for that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self._tasks:
+                    await asyncio.wait(tuple(self._tasks))
         while self._queue:
             self._queue.popleft().close()
         tasks = tuple(self._tasks)
@@ -73,7 +83,7 @@ class Handlers:
 
 @types.coroutine
 def _in_own_context(job: Job) -> Generator[Any, Any, None]:
-    """Drive a coroutine in a copy of the context, as a task would: handlers in one task do not share theirs."""
+    """Drive a coroutine in a copy of the context: handlers that share a task do not share that."""
     run = contextvars.copy_context().run
     step: Callable[[Any], Any] = job.send
     value: Any = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from notify.domain.packet import RECORD_SEPARATOR, Wire
+from notify.domain.packet import RECORD_SEPARATOR, Wire, joined
 
 if TYPE_CHECKING:
     from notify.gateway.engine import Engine
@@ -69,9 +69,8 @@ class Polling:
         """The session is over: answer the GET if one waits. The next one finds no session."""
         self.answer(body)
 
-    def close(self, queue: list[Wire]) -> None:
-        """The session is over by our will: the GET that waits, or the next, brings the rest and CLOSE."""
-        body = joined([*queue, Wire(CLOSE)])
+    def part(self, body: bytes) -> None:
+        """The session is over in good order: `body` answers the GET that waits, or else the next one."""
         if self.waits:
             self.answer(body)
         else:
@@ -106,6 +105,8 @@ class Polling:
             if self._noops == 1:
                 return NOOP
             timer = loop.call_later(UPGRADE_POLL_S, self.release)
+        if request.transport is None:
+            return self._body(request, NOOP)
         answer = self._answer = loop.create_future()
         request._payload = _Watch(answer)  # type: ignore[assignment]
         try:
@@ -178,11 +179,6 @@ async def _read(request: web.Request, limit: int) -> bytes:
             raise TooLarge
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def joined(wires: list[Wire]) -> bytes:
-    """The packets of several wires as one body."""
-    return wires[0].payload if len(wires) == 1 else RECORD_SEPARATOR.join([wire.payload for wire in wires])
 
 
 def response(engine: Engine, request: web.Request, body: bytes, headers: dict[str, str]) -> web.Response:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import socketio
 from aiohttp import web
-from socketio import exceptions as sio_exceptions
 from socketio import packet as sio_packet
 
 from notify.backplane.local import LocalManager
-from notify.backplane.membership import Member, wire_of
-from notify.gateway.connecting import MAX_BACKLOG, Antechamber, Connecting
+from notify.backplane.membership import Member, Transport, wire_of
+from notify.gateway.connecting import MAX_BACKLOG, Connecting, admit, refuse
 from notify.gateway.engine import Engine
 from notify.gateway.environ import environ_of
 from notify.gateway.handlers import Handlers
@@ -43,7 +43,7 @@ class Admission(Protocol):
         """The transport of a member is gone."""
 
     def left(self, member: Member) -> None:
-        """A member has sent DISCONNECT."""
+        """A member has left by DISCONNECT, its own or one that `SocketServer.disconnect` has sent."""
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -176,7 +176,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 return
             for member in leaving:
                 self.manager.basic_disconnect(member.sid, member.namespace)
-        if not connecting:
+        if connecting:
+            self.eio.leaving[socket.sid] = socket
+        else:
             self.environ.pop(socket.sid, None)
 
     def _bad_packet(self, socket: EngineSocket, error: BadPacket) -> None:
@@ -226,28 +228,35 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         self.stats.messages_in += 1
         event, *data = packet.data
         handler, args = self._get_event_handler(event, packet.namespace, (member.sid, *data))
-        try:
-            if handler is not None:
-                result = handler(*args)
-            else:
-                target, args = self._get_namespace_handler(packet.namespace, (member.sid, *data))
-                if target is None or not isinstance(event, str):
-                    return
-                result = target.trigger_event(event, *args)
-        except Exception:
-            self.logger.exception("The handler of an event failed")
-            return
-        if inspect.iscoroutine(result):
-            socket.running += 1
-            if socket.running >= self._max_handlers:
-                socket.hold_back()
-            self._handlers.submit(self._finish(socket, packet, result))
-        elif packet.id is not None:
-            self._acknowledge(socket, packet, result)
+        if handler is None:
+            target, args = self._get_namespace_handler(packet.namespace, (member.sid, *data))
+            if target is None or not isinstance(event, str):
+                return
+            handler, args = target.trigger_event, (event, *args)
+        call: Any = partial(handler, *args)
+        if self._handlers.idle:
+            # Nobody is to be overtaken, so a handler that is a plain function needs no coroutine.
+            try:
+                result = call()
+            except Exception:
+                self.logger.exception("The handler of an event failed")
+                return
+            if not inspect.iscoroutine(result):
+                if packet.id is not None:
+                    self._acknowledge(socket, packet, result)
+                return
+            call = result
+        socket.running += 1
+        if socket.running >= self._max_handlers:
+            socket.hold_back()
+        self._handlers.submit(self._finish(socket, packet, call))
 
     async def _finish(self, socket: EngineSocket, packet: Packet, handler: Any) -> None:
+        """Run a handler, or what is left of it, and acknowledge."""
         try:
-            result = await handler
+            result = handler if inspect.iscoroutine(handler) else handler()
+            if inspect.iscoroutine(result):
+                result = await result
             if packet.id is not None:
                 self._acknowledge(socket, packet, result)
         except Exception:
@@ -277,10 +286,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             self._bad_packet(socket, BadPacket("connected to this namespace already"))
             return
         if self.admission is None and not self._accepts(namespace):
-            self._refuse(socket, namespace, {"message": "Invalid namespace"})
+            refuse(self, socket, namespace, {"message": "Invalid namespace"})
             return
         if len(socket.members) + len(socket.connecting) >= self._max_namespaces:
-            self._refuse(socket, namespace, {"message": "Too many namespaces"})
+            refuse(self, socket, namespace, {"message": "Too many namespaces"})
             return
         pending = Connecting(namespace)
         socket.connecting = (*socket.connecting, pending)
@@ -326,80 +335,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             self.eio.leaving.pop(socket.sid, None)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
-        """Ask the connect handler, and answer the client."""
         socket = self.eio.sockets.get(eio_sid)
-        if socket is None:
-            return
-        sid = await self.manager.pre_connect(eio_sid, namespace)
-        if sid is None:
-            self._refuse(socket, namespace, {"message": "Unable to connect"})
-            return
-        member = self._member(socket, namespace)
-        antechamber = None
-        if self.always_connect:
-            self._welcome(socket, namespace, sid)
-            await self.manager.connect(sid, namespace)
-        elif member is not None:
-            antechamber = Antechamber(socket)
-            member.socket = antechamber  # type: ignore[assignment]  # its sid is not for setting
-        refusal: Any = None
-        try:
-            environ = self.environ.get(eio_sid, {"REMOTE_ADDR": socket.address})
-            if await self._trigger_connect(namespace, sid, environ, data) is False:
-                refusal = sio_exceptions.ConnectionRefusedError().error_args
-        except sio_exceptions.ConnectionRefusedError as error:
-            refusal = error.error_args
-        except ConnectionRefusedError:
-            refusal = {"message": "Connection refused by server"}
-        except Exception:
-            self.logger.exception("The connect handler failed")
-            refusal = sio_exceptions.ConnectionRefusedError().error_args
-        finally:
-            if antechamber is not None and member is not None:
-                member.socket = socket
-        if refusal is not None:
-            self.stats.connect_errors["refused"] += 1
-            if self.always_connect:
-                self.manager.pre_disconnect(sid, namespace)
-                self._send(socket, self.packet_class(sio_packet.DISCONNECT, namespace=namespace))
-            else:
-                self._refuse(socket, namespace, refusal)
-            await self.manager.disconnect(sid, namespace, ignore_queue=True)
-            return
-        self.stats.connects += 1
-        if antechamber is not None:
-            await self.manager.connect(sid, namespace)
-            self._welcome(socket, namespace, sid)
-            antechamber.release()
-
-    async def _trigger_connect(self, namespace: str, sid: str, environ: Any, data: Any) -> Any:
-        """The connect handler, with the client's `auth` or, when it takes no such argument, without."""
-        handler, args = self._get_event_handler("connect", namespace, (sid, environ, data))
-        if handler is not None:
-            try:
-                inspect.signature(handler).bind(*args)
-            except TypeError:
-                args = args[:-1]
-            except ValueError:  # a callable that does not tell
-                pass
-            result = handler(*args)
-            return await result if inspect.isawaitable(result) else result
-        target, args = self._get_namespace_handler(namespace, (sid, environ, data))
-        if target is None:
-            return self.not_handled
-        method = getattr(target, "on_connect", None)
-        if method is not None:
-            try:
-                inspect.signature(method).bind(*args)
-            except TypeError:
-                args = args[:-1]
-        return await target.trigger_event("connect", *args)
-
-    def _welcome(self, socket: EngineSocket, namespace: str, sid: str) -> None:
-        self._send(socket, self.packet_class(sio_packet.CONNECT, {"sid": sid}, namespace=namespace))
-
-    def _refuse(self, socket: EngineSocket, namespace: str, error: Any) -> None:
-        self._send(socket, self.packet_class(sio_packet.CONNECT_ERROR, error, namespace=namespace))
+        if socket is not None:
+            await admit(self, socket, namespace or "/", data)
 
     # -- disconnecting ----------------------------------------------------------------------------------
 
@@ -438,18 +376,22 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             here = await self.manager.can_disconnect(sid, namespace)
         member = self.manager.member(sid, namespace) if here else None
         if member is not None:
-            self._send(member.socket, self.packet_class(sio_packet.DISCONNECT, namespace=namespace))
-            await self._leave(member, self.reason.SERVER_DISCONNECT)
+            self.send_packet(member.socket, self.packet_class(sio_packet.DISCONNECT, namespace=namespace))
+            if self.admission is not None:
+                self.admission.left(member)
+            else:
+                await self._leave(member, self.reason.SERVER_DISCONNECT)
 
     # -- sending ------------------------------------------------------------------------------------------
 
-    def _send(self, socket: Any, packet: Any) -> None:
+    def send_packet(self, socket: Transport, packet: Any) -> None:
+        """Send a Socket.IO packet, an instance of `packet_class`."""
         socket.send(wire_of(packet.encode()))
 
     async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         socket = self.eio.sockets.get(eio_sid)
         if socket is not None:
-            self._send(socket, pkt)
+            self.send_packet(socket, pkt)
 
     async def _send_eio_packet(self, eio_sid: str, eio_pkt: Any) -> None:
         await self.eio.send_packet(eio_sid, eio_pkt)
@@ -462,5 +404,5 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         )
 
     async def shutdown(self) -> None:
-        """End all transports, let the disconnect handlers finish, stop. Call it before the web server stops."""
+        """End all transports, let disconnect handlers finish, stop. Call it before the web server stops."""
         await self.eio.shutdown()

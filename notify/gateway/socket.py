@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from notify.domain.packet import Wire
+from notify.domain.packet import Wire, joined
 from notify.gateway.heartbeat import Bucket
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from notify.gateway.upgrade import Probe
     from notify.gateway.websocket import WebSocketProtocol
 
-PING = Wire(b"2")
+CLOSE, PING = Wire(b"1"), Wire(b"2")
 NORMAL, GOING_AWAY = 1000, 1001
 """Codes of a websocket's end (RFC 6455 section 7.4.1)."""
 _BROKEN = frozenset((1002, 1003, 1007, 1009, 1011))
@@ -294,7 +294,7 @@ class EngineSocket:
             polling, queue = self.polling, self.take()
             self._end(reason)
             if polling is not None:
-                polling.close(queue)
+                polling.part(joined([*queue, CLOSE]))
 
     def close_transport(self, reason: str | None = None) -> None:
         """End the transport because this node goes away: the client is to come back, to another one."""
@@ -379,13 +379,15 @@ class EngineSocket:
         if self.reason is None:
             reasons = self.engine.reason
             self._end(reasons.TRANSPORT_ERROR if code in _BROKEN else reasons.TRANSPORT_CLOSE)
+        self.engine.transport_closed(self)
 
     def _end_by_client(self) -> None:
-        """CLOSE: the client is done. A pending poll ends with a NOOP, a websocket with a close frame."""
+        """CLOSE: the client is done. A poll ends with a NOOP, a websocket with a close frame."""
         if self.reason is None:
             websocket, polling = self.websocket, self.polling
             self._end(self.engine.reason.CLIENT_DISCONNECT)
             if websocket is not None:
                 websocket.close(NORMAL)
             elif polling is not None:
-                polling.end(b"6")
+                # The GET may have been overtaken by the POST that brought this.
+                polling.part(b"6")
