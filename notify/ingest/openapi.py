@@ -121,8 +121,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "in": "header",
         "required": False,
         "description": "Makes it safe to send the request again: for 24 hours the same key with the same "
-        "body is answered like the first time, and nothing is published twice. Scoped to the API key. 1 to 255 "
-        "visible ASCII characters, such as a UUID.",
+        "body is answered like the first time, and nothing is published twice. Scoped to the API key. 1 to "
+        "255 visible ASCII characters, such as a UUID.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"},
         "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
     },
