@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 import click
 
 import notify
-from notify.cli.dev import dev
-from notify.cli.keys import keys
-from notify.cli.listen import listen
-from notify.cli.send import send
-from notify.cli.serve import serve
-from notify.cli.settings import settings
-from notify.cli.token import token
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands, each imported when it is wanted: `notify dev` must not wait for what it does not use."""
+
+    NAMES = ("dev", "keys", "listen", "send", "serve", "settings", "token")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names."""
+        return list(self.NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command `x` is `notify.cli.x.x`."""
+        if cmd_name not in self.NAMES:
+            return None
+        command: click.Command = getattr(import_module(f"notify.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(notify.__version__, prog_name="notify")
 def cli() -> None:
     """Real-time notifications: POST once, every tab and phone has it.
 
     Start with `notify dev`: everything on this machine, with a page to look at.
     """
-
-
-for command in (serve, dev, send, listen, token, keys, settings):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -147,7 +147,9 @@ class Demo:
 
     async def _vendored(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        if self.vendor is None or name not in VENDORED or not (self.vendor / name).is_file():
+        if name not in VENDORED:
+            raise web.HTTPNotFound
+        if self.vendor is None or not (self.vendor / name).is_file():
             raise web.HTTPNotFound(text="The stock client is not installed: run `npm ci`, or `make setup`.")
         return web.FileResponse(self.vendor / name)
 

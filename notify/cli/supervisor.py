@@ -105,7 +105,7 @@ class DevNode:
         while True:
             assert self._process is not None  # noqa: S101 - start went before
             code = await self._process.wait()
-            drained = self.state == "draining" and code == 0
+            drained = code == 0
             self.state = "down"
             if drained:
                 self._say(f"{self.name} drained and ended; it starts again.")
@@ -125,7 +125,9 @@ class DevNode:
 
     def kill(self) -> bool:
         """SIGKILL; False when there is no process."""
-        return self._signal(signal.SIGKILL)
+        killed = self._signal(signal.SIGKILL)
+        self.state = "down"
+        return killed
 
     def drain(self) -> bool:
         """SIGTERM; False when there is no process."""
