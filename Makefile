@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup dev test lint bench chaos clean
+.PHONY: setup dev browser test screenshots lint bench chaos clean
 
 setup: $(VENV)/.installed node_modules/.installed
 
@@ -20,7 +20,11 @@ node_modules/.installed: package.json package-lock.json
 dev: setup
 	$(BIN)/notify dev
 
-test: setup
+# What pip and npm do not carry: the browser that the demo page is tested in.
+browser:
+	@sh tests/demo/browser.sh
+
+test: setup browser
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -28,6 +32,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: setup browser
+	NOTIFY_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/demo/test_screenshots.py
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -10,6 +10,7 @@ says `recovery: False`: then no offset follows the notification.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 import unicodedata
@@ -25,7 +26,7 @@ def plain(text: str) -> str:
 
 async def listen(url: str, token: str) -> None:
     """Connects and prints until it is cancelled or the server refuses."""
-    client = socketio.AsyncClient()
+    client = socketio.AsyncClient(handle_sigint=False)  # asyncio.run does, and ends in order
 
     @client.on("session:ready")
     async def ready(session: dict[str, Any]) -> None:
@@ -51,10 +52,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.token:
         parser.error("a token is needed: --token or NOTIFY_TOKEN. `notify token --user ada` makes one.")
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(listen(arguments.url, arguments.token))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

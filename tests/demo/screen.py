@@ -68,7 +68,7 @@ class Screen:
         self.bo.live_on("node-2")
 
     def post(self, to: str = "Everyone", **fields: str) -> None:
-        """Fills the form in and posts: `title="..."`, `body=...`, `link=...`, `category=...`, `priority=...`."""
+        """Fills the form in and posts: `title=`, `body=`, `link=`, `category=`, `priority=`."""
         composer = self.page.locator("#composer")
         composer.get_by_label("To", exact=True).select_option(label=to)
         priority = fields.pop("priority", "normal")

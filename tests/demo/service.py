@@ -1,4 +1,4 @@
-"""`notify dev` as the tests run it: two nodes, an embedded server and the demo page, in a directory of its own."""
+"""`notify dev` as the tests run it: two nodes, a Valkey and the demo page, in a directory of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures for a reviewer's eyes. They go to build/screenshots; `make screenshots` renews docs/screenshots."""
+"""Pictures for a reviewer's eyes, in build/screenshots; `make screenshots` renews docs/screenshots."""
 
 from __future__ import annotations
 

@@ -24,10 +24,16 @@ NO_LINKS = (
 def test_payloads_are_text(screen: Screen) -> None:
     page = screen.page
     for index, payload in enumerate(CORPUS):
-        screen.demo.post({
-            "to": {"user": "ada"}, "title": f"{index} {payload}", "body": payload, "category": f"c{index % 7}",
-            "priority": ("normal", "high", "urgent")[index % 3], "data": {"html": payload, "__proto__": payload},
-        })  # fmt: skip
+        screen.demo.post(
+            {
+                "to": {"user": "ada"},
+                "title": f"{index} {payload}",
+                "body": payload,
+                "category": payload[:60].strip() if index % 2 else "xss",
+                "priority": ("normal", "high", "urgent")[index % 3],
+                "data": {"html": payload, "__proto__": payload},
+            }
+        )
     expect(screen.ada.count).to_have_text(str(len(CORPUS)))
     screen.ada.button("Dismiss all").click()
     while (older := screen.ada.button("Show older")).is_visible():
@@ -39,7 +45,7 @@ def test_payloads_are_text(screen: Screen) -> None:
     assert shown == CORPUS[::-1]
     assert page.evaluate("window.pwned ?? null") is None
     made = page.evaluate(
-        "[...new Set([...document.querySelectorAll('.item-text *, .toast-text *')].map((element) => element.localName))]"
+        "Array.from(document.querySelectorAll('.item-text *, .toast-text *'), (element) => element.localName)"
     )
     assert set(made) <= {"p", "span", "time", "a", "svg", "path"}, made
     assert (
