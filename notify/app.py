@@ -12,12 +12,14 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from notify.backplane.cluster import Cluster
 from notify.backplane.manager import RedisManager
 from notify.backplane.registry import Registry
 from notify.backplane.stats import BackplaneStats
 from notify.backplane.subscriber import Subscriber
 from notify.domain.errors import NotifyError
 from notify.gateway.admission import Admission
+from notify.gateway.answers import Answers
 from notify.gateway.auth import Authenticator
 from notify.gateway.drain import close_in_batches
 from notify.gateway.events import Events
@@ -33,6 +35,7 @@ from notify.ops.health import Health
 from notify.ops.lifecycle import Lifecycle, State
 from notify.ops.metrics import Metrics
 from notify.service.keys import ApiKeys
+from notify.service.people import People
 from notify.service.publish import Publisher
 from notify.service.stats import ServiceStats
 from notify.settings import Settings
@@ -119,6 +122,14 @@ class Node:
             on_command=self._command,
         )
         self.registry = Registry(node_id=self.node_id, heartbeats=Heartbeats(self.redis, self.keys))
+        self.cluster = Cluster(
+            node_id=self.node_id,
+            registry=self.registry,
+            publish=lambda topic, message: self.redis.execute("PUBLISH", topic, message),
+            all_topic=self.keys.socketio_topic,
+            node_topic=self.keys.node,
+        )
+        self.people = People(cluster=self.cluster, sessions=self.sessions)
 
     def _build_gateway(self) -> None:
         settings = self.settings
@@ -191,6 +202,7 @@ class Node:
             rooms=self.rooms,
             publisher=self.publisher,
         ).attach(self.server)
+        Answers(manager=self.manager, admission=self.admission, rooms=self.rooms).attach(self.cluster)
 
     def _build_ops(self) -> None:
         self.metrics = Metrics(
@@ -218,6 +230,8 @@ class Node:
         """What another node asks of this one."""
         if message["method"] == "notify:take":
             self.recovery.let_go(message.get("socket"), message.get("namespace"))
+        else:
+            self.cluster.heard(message)
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -233,6 +247,7 @@ class Node:
         await self.subscriber.start()
         self.stack.push_async_callback(self.subscriber.stop)
         self.stack.push_async_callback(self.manager.stop)
+        self.stack.push_async_callback(self.cluster.stop)
         await self.authenticator.start()
         self.stack.push_async_callback(self.authenticator.stop)
         await self.registry.start()

@@ -54,6 +54,7 @@ class Member:
         "expiry",
         "form",
         "gate",
+        "granted",
         "identity",
         "namespace",
         "pid",
@@ -86,6 +87,8 @@ class Member:
         """The offset from which it is owed everything."""
         self.places: dict[str, str] | None = None
         """For rooms entered later, the place in the log from which it is owed them."""
+        self.granted: tuple[str, ...] = ()
+        """Rooms that a backend put it in, whatever its token says."""
         self.since = 0
         """When it connected, in unix seconds; 0 while unknown."""
 

@@ -145,13 +145,14 @@ class Admission:
         rooms = {
             name: place
             for name, place in session.rooms.items()
-            if name in identity.join or allows(identity.rooms, name)
+            if name in identity.join or name in session.granted or allows(identity.rooms, name)
         }
         self._recovery.take(session)
         member = self._enter(socket, namespace, identity, session.sid, recoverable=True, rooms=tuple(rooms))
         member.pid = pid
         member.start = session.start
         member.places = {name: place for name, place in rooms.items() if place} or None
+        member.granted = session.granted
         await self._subscribed(member)
         replayed = await self._recovery.replay(
             member,
@@ -260,6 +261,7 @@ class Admission:
                 for room in member.rooms
                 if room.channel.kind == "room"
             },
+            granted=member.granted,
             start=member.start,
         )
 
@@ -270,17 +272,24 @@ class Admission:
         self._forget(member)
         if member.pid is not None:
             self._sessions.leave(member.pid)
+        self._sessions.seen(member.user or "", int(time.time()))
 
     def left(self, member: Member) -> None:
         """The client left the namespace on purpose: that is never recovered."""
         self._forget(member)
         if member.pid is not None:
             self._sessions.close(member.pid)
+        self._sessions.seen(member.user or "", int(time.time()))
 
     def _forget(self, member: Member) -> None:
         if self.expiry is not None:
             self.expiry.discard(member)
         self._manager.expel(member)
+
+    def send_away(self, member: Member) -> None:
+        """Disconnect a member because a backend says so; its session ends too."""
+        member.socket.send(_packet(b"1", member.namespace, None))
+        self.left(member)
 
     def expiring(self, member: Member, seconds_left: int) -> None:
         """Tell a client that its token runs out, while it can still refresh it."""

@@ -30,14 +30,18 @@ class Rooms:
         self._session_of = session_of
         self._max_rooms = max_rooms
 
-    async def join(self, member: Member, name: str) -> None:
+    async def join(self, member: Member, name: str, *, granted: bool = False) -> None:
         """Put a member into a room; returns when everything posted to it from now on reaches it.
+
+        `granted` rooms are given back at a recovery whatever the token says then.
 
         Raises Forbidden in a user's own namespace, TooMany, Unavailable (it is not in the room then).
         """
         if owner_of(member.namespace) is not None:
             raise Forbidden("A user's own namespace has no rooms")
         channel = Channel(member.namespace, "room", name)
+        if granted and name not in member.granted:
+            member.granted = (*member.granted, name)
         if any(room.channel == channel for room in member.rooms):
             return
         if sum(room.channel.kind == "room" for room in member.rooms) >= self._max_rooms:
@@ -63,6 +67,7 @@ class Rooms:
         """
         if not self._manager.leave(member, Channel(member.namespace, "room", name)):
             return False
+        member.granted = tuple(room for room in member.granted if room != name)
         if member.places is not None:
             member.places = {room: place for room, place in member.places.items() if room != name} or None
         await self._save(member)

@@ -48,6 +48,6 @@ class Keys:
         """A node's heartbeat; as a pub/sub channel: its canary and what other nodes tell it."""
         return f"{self.prefix}:node:{node_id}"
 
-    def presence(self, user: str) -> str:
-        """The connections of a user, over all nodes."""
-        return f"{self.prefix}:presence:{user}"
+    def seen(self, user: str) -> str:
+        """When a user's connection last ended."""
+        return f"{self.prefix}:seen:{user}"

@@ -17,6 +17,7 @@ from notify.store.keys import Keys
 from notify.store.log import Claim, fresh_epoch, offset_of
 
 OPEN = scripts.load("open")
+SEEN_TTL_S = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Session:
     """`start` is the offset from which the connection is owed everything.
 
     `rooms` holds the rooms joined, each with the place from which it is owed that room's messages, empty for
-    the start. `node` and `socket` say which connection has it now.
+    the start; `granted` are those that a backend put it in, whatever its token says. `node` and `socket`
+    say which connection has it now.
     """
 
     sid: str
@@ -33,11 +35,14 @@ class Session:
     node: str
     socket: str
     rooms: Mapping[str, str] = field(default_factory=dict)
+    granted: tuple[str, ...] = ()
     start: Offset | None = None
 
     def encode(self) -> bytes:
         """As it stands in Redis below its first line, the start offset."""
-        return orjson.dumps([self.sid, self.user, self.namespace, self.node, self.socket, self.rooms])
+        return orjson.dumps(
+            [self.sid, self.user, self.namespace, self.node, self.socket, self.rooms, self.granted]
+        )
 
     def line(self) -> bytes:
         """As it stands in Redis."""
@@ -47,8 +52,8 @@ class Session:
     def decode(cls, stored: bytes) -> Session:
         """The inverse of `line`. Raises ValueError when it is not one."""
         start, _, rest = stored.partition(b"\n")
-        sid, user, namespace, node, socket, rooms = orjson.loads(rest)
-        return cls(sid, user, namespace, node, socket, rooms, Offset.parse(start.decode()))
+        sid, user, namespace, node, socket, rooms, granted = orjson.loads(rest)
+        return cls(sid, user, namespace, node, socket, rooms, tuple(granted), Offset.parse(start.decode()))
 
     def place(self, channel: Channel, reached: Offset) -> Offset:
         """From where this session is owed a channel's messages, having seen everything up to `reached`."""
@@ -104,6 +109,15 @@ class Sessions:
     def leave(self, pid: str) -> None:
         """The transport is gone: from now on the recovery window runs."""
         self._redis.post("EXPIRE", self._keys.session(pid), self.window_s)
+
+    def seen(self, user: str, at: int) -> None:
+        """A user's connection has ended (unix seconds)."""
+        self._redis.post("SET", self._keys.seen(user), at, "EX", SEEN_TTL_S)
+
+    async def last_seen(self, user: str) -> int | None:
+        """When a user's connection last ended, if that is not too long ago. Raises Unavailable."""
+        found = await self._redis.execute("GET", self._keys.seen(user))
+        return int(found) if found else None
 
     def claim(self, pid: str, was: bytes, session: Session, *, issued_at: int) -> Claim:
         """The claim by which `Log.replay` hands a session on to its new connection."""
