@@ -47,8 +47,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has had enough (`notify listen | head -1`). Python would complain at exit.
+    except OSError as error:
+        # What is still to be written goes nowhere, or Python would complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        if isinstance(error, BrokenPipeError):  # whoever read it has had enough: `notify listen | head -1`
+            sys.exit(0)
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -157,7 +157,7 @@ class Demo:
         if self.page is None:
             raise web.HTTPNotFound(text="There is no page: start `notify dev` in a checkout (client-demo/).")
         path = request.match_info["path"] or "index.html"
-        if any(part.startswith(".") or part == "node_modules" for part in path.split("/")):
+        if "\0" in path or any(part.startswith(".") or part == "node_modules" for part in path.split("/")):
             raise web.HTTPNotFound
         file = (self.page / path).resolve()
         if not file.is_relative_to(self.page.resolve()) or not file.is_file():

@@ -63,7 +63,9 @@ class Listener:
         self._left = count
         self._over = asyncio.Event()
         self._failure: str | None = None
-        self._client = socketio.AsyncClient(reconnection_delay=0.5, reconnection_delay_max=5)
+        self._client = socketio.AsyncClient(
+            handle_sigint=False, reconnection_delay=0.5, reconnection_delay_max=5
+        )
         self._client.on("connect", self._connected, namespace=namespace)
         self._client.on("connect_error", self._refused, namespace=namespace)
         self._client.on("disconnect", self._lost, namespace=namespace)

@@ -11,7 +11,7 @@ import click
 import jwt
 
 from notify.cli.environment import Misconfigured, load_settings
-from notify.domain.names import room_name_fault, room_pattern_fault, user_id_fault
+from notify.domain.names import room_name_fault, room_pattern_fault, send_pattern_fault, user_id_fault
 from notify.settings import Settings
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -68,7 +68,7 @@ def _good(fault: Callable[[object], str | None]) -> Callable[[click.Context, cli
     help="Rooms that may be joined on request: `lobby`, `project:*`.",
 )  # fmt: skip
 @click.option(
-    "--send", multiple=True, metavar="PATTERN",
+    "--send", multiple=True, metavar="PATTERN", callback=_good(send_pattern_fault),
     help="Whom the client may send to: `user:7`, `user:*`, `room:project:*`.",
 )  # fmt: skip
 @click.option("--expires", type=Duration(), default="1h", show_default=True, help="90s, 15m, 1h, 7d.")
