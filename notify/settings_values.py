@@ -135,7 +135,7 @@ def origins(text: str) -> tuple[str, ...]:
         if origin in ("*", "null"):  # `null` is what pages without an origin send: files, sandboxed frames
             continue
         parts = _split(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        if not parts.scheme or not parts.hostname or parts.username is not None:
             raise ValidationError(f"{origin} is not an origin: write https://app.example.com.")
         if parts.path or parts.query or parts.fragment:
             raise ValidationError(

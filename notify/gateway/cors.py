@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from notify.gateway.environ import environ_of
+from notify.gateway.origins import OriginPolicy
 from notify.gateway.proxies import TrustedProxies
 
 AllowedOrigins = str | Sequence[str] | Callable[..., bool] | None
@@ -19,6 +20,7 @@ class Cors:
     """Checks the Origin header, for websockets too: there a browser sends it and checks nothing itself."""
 
     def __init__(self, allowed: AllowedOrigins, *, credentials: bool, proxies: TrustedProxies) -> None:
+        """Raises ValueError for what is not an origin."""
         self._allowed = allowed
         self._credentials = credentials
         self._proxies = proxies
@@ -26,6 +28,9 @@ class Cors:
         self._all = allowed == "*" or (
             isinstance(allowed, Sequence) and not isinstance(allowed, str) and "*" in allowed
         )
+        self._policy = OriginPolicy()
+        if isinstance(allowed, Sequence):
+            self._policy = OriginPolicy([allowed] if isinstance(allowed, str) else allowed)
 
     def allows(self, request: web.BaseRequest) -> bool:
         """False for a request from the page of another origin. One without an Origin is no browser's."""
@@ -35,17 +40,13 @@ class Cors:
         if not origin:
             return True
         allowed = self._allowed
-        if allowed is None:
-            visitor = self._proxies.visitor(request)
-            # What the proxy was asked for and what we were: either is this server.
-            own = {
-                f"{visitor.scheme}://{visitor.host}",
-                f"{request.url.scheme}://{request.headers.get('Host', '')}",
-            }
-            return origin in own
+        visitor = self._proxies.visitor(request)
         if callable(allowed):
-            return _asks(allowed, origin, environ_of(request, self._proxies.visitor(request)))
-        return origin == allowed if isinstance(allowed, str) else origin in allowed
+            return _asks(allowed, origin, environ_of(request, visitor))
+        # What the proxy was asked for and what we were: either is this server.
+        return self._policy.allowed(origin, visitor.host, visitor.scheme) or self._policy.allowed(
+            origin, request.headers.get("Host"), request.url.scheme
+        )
 
     def headers(self, request: web.BaseRequest, *, allowed: bool = True) -> dict[str, str]:
         """What the answer to this request says about origins."""

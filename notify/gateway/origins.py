@@ -1,8 +1,8 @@
 """Which pages may connect, and where a client really is when proxies stand between.
 
-Pure: nothing here reads a request. A browser names the page's origin in the `Origin` header (RFC 6454,
-Fetch standard); other programs send none, or whatever they like. What a proxy says of a request
-(`X-Forwarded-*`) is believed only when the connection comes from a network that the operator trusts.
+Pure: nothing here reads a request, see `cors` and `proxies` for that. A browser names the page's origin in
+the `Origin` header (RFC 6454, Fetch standard); other programs send none, or whatever they like. What a
+proxy says of a request (`X-Forwarded-*`) is believed only when it comes from a network that is trusted.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ class Origin(NamedTuple):
     def parse(cls, text: str) -> Origin:
         """The origin that `text` is: lower case, the port filled in, a final slash ignored.
 
-        Raises ValueError when it is not `http(s)://host[:port]`.
+        Raises ValueError when it is not `scheme://host[:port]`. Apps have schemes of their own
+        (`capacitor://localhost`), without a usual port: that is 0 then.
         """
         parts = urlsplit(text)
         port = parts.port  # raises ValueError when it is not one
         extra = parts.path.rstrip("/") or parts.query or parts.fragment or parts.username is not None
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or extra or text != text.strip():
+        if not parts.scheme or not parts.hostname or extra or text != text.strip():
             raise ValueError("an origin is written https://app.example.com or http://localhost:5173")
         host = parts.hostname.rstrip(".")
         if not host.isascii():  # browsers send international names in their ASCII form
             host = host.encode("idna").decode("ascii")
-        return cls(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
+        return cls(parts.scheme, host, _DEFAULT_PORTS.get(parts.scheme, 0) if port is None else port)
 
 
 class OriginPolicy:

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
 
 from notify.domain.errors import TokenInvalid, Unavailable
 from notify.gateway import jwks
@@ -306,6 +307,7 @@ SYMMETRIC = {"kty": "oct", "kid": "one", "k": b64(b"published, so it is no secre
         jwk(rsa_key("short", 1024), "one"),
         jwk(ec_key("p384", ec.SECP384R1), "one"),
         jwk(rsa_key(), "one", d="AQAB"),
+        RSAAlgorithm.to_jwk(rsa_key(), as_dict=True) | {"kid": "one", "key_ops": ["sign", "verify"]},
         {"kty": "RSA", "kid": "one"},
         {"kty": "RSA", "kid": "one", "n": 5, "e": "AQAB"},
         {"kty": "RSA", "kid": "one", "n": "", "e": ""},

@@ -23,6 +23,8 @@ PROXIES = TrustedProxies(ip_network(text) for text in ("10.0.0.0/8", "2001:db8:1
         ("https://example.com.", ("https", "example.com", 443)),
         ("https://[2001:DB8::1]:8443", ("https", "2001:db8::1", 8443)),
         ("https://bücher.example", ("https", "xn--bcher-kva.example", 443)),
+        ("capacitor://localhost", ("capacitor", "localhost", 0)),
+        ("chrome-extension://abcdef", ("chrome-extension", "abcdef", 0)),
     ],
 )
 def test_an_origin_has_one_form(text: str, origin: tuple[str, str, int]):
@@ -35,7 +37,6 @@ def test_an_origin_has_one_form(text: str, origin: tuple[str, str, int]):
         "",
         "app.example.com",
         "//app.example.com",
-        "ftp://example.com",
         "file://",
         "https://",
         "https://example.com/path",
@@ -76,6 +77,7 @@ def test_by_default_the_own_origin_only():
         ("https://example.com", "example.com, evil.example", "https"),
         ("https://example.com", "", "https"),
         ("https://example.com", "example.com", "gopher"),
+        ("capacitor://example.com", "example.com", "https"),
     ]:
         assert not policy.allowed(origin, host, scheme), (origin, host, scheme)
 
