@@ -20,8 +20,8 @@ from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.log import Entry, Log
 
-PIECE = 64
-"""Users whose logs one script call appends to: Redis is busy with it for 2 to 3 ms."""
+PIECE = 32
+"""Users whose logs one script call appends to: Redis is busy with it for 1 to 2 ms."""
 
 MESSAGE_TTL_S = 24 * 3600
 """What one client sends another is replayed at most this long after (and no longer than the logs live)."""

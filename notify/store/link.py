@@ -17,6 +17,10 @@ import hiredis
 from notify.domain.errors import Unavailable
 from notify.store.stats import StoreStats
 
+IN_FLIGHT = 128
+"""Commands that Redis is given at once: it answers a pipeline only when it has run all of it, and until then
+a busy Redis looks like one that hangs."""
+
 Argument = str | bytes | int | float
 _NOTHING = object()
 
@@ -69,13 +73,14 @@ class Link(asyncio.Protocol):
         return future
 
     def _flush(self) -> None:
-        outgoing, self._outgoing = self._outgoing, []
-        if self._transport is None or not outgoing:
+        room = IN_FLIGHT - (len(self._waiting) - len(self._outgoing))
+        if self._transport is None or not self._outgoing or room <= 0:
             return
+        outgoing, self._outgoing = self._outgoing[:room], self._outgoing[room:]
         self._stats.commands += len(outgoing)
         self._stats.pipelines += 1
         if self._probe is None:  # one command at a time is timed: the last of a write
-            self._probe = (self._answered + len(self._waiting), self._loop.time())
+            self._probe = (self._answered + len(self._waiting) - len(self._outgoing), self._loop.time())
         self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
         if self._watch is None:
             self._arm()
@@ -113,6 +118,8 @@ class Link(asyncio.Protocol):
                 self._stats.answered += 1
                 self._stats.latency_s += self._loop.time() - self._probe[1]
                 self._probe = None
+            if self._outgoing:
+                self._flush()
         except (hiredis.ProtocolError, IndexError) as error:
             self.abort(f"Redis sent what cannot be read: {error}")
 
