@@ -395,6 +395,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             if socket.websocket is not None:
                 self._closing.add(socket)
             socket.close_transport()
+        await asyncio.sleep(0)  # let those above hear of it
         self.heartbeat.stop()
         self.patience.stop()
         self.parted.clear()
