@@ -34,7 +34,10 @@ class Transport(Protocol):
         """End the connection in the way after which a stock client comes back by itself."""
 
     def abort(self, reason: str) -> None:
-        """Drop the connection at once."""
+        """Drop the connection at once. Its members leave the books in the next turn of the loop."""
+
+    def too_slow(self) -> None:
+        """The same, for one that does not take what is sent to it."""
 
 
 class Gate(Protocol):

@@ -64,6 +64,18 @@ class Antechamber:
         if self._size > self.socket.engine.send_buffer_limit:
             self.socket.too_slow()
 
+    def close_transport(self, reason: str | None = None) -> None:
+        """End the connection."""
+        self.socket.close_transport(reason)
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection."""
+        self.socket.abort(reason)
+
+    def too_slow(self) -> None:
+        """Drop the connection of a slow consumer."""
+        self.socket.too_slow()
+
     def release(self) -> None:
         """The client is let in: send what was held back."""
         for wire in self._wires:

@@ -232,10 +232,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     async def _continue(self, request: web.Request, transport: str, sid: str) -> web.StreamResponse:
         socket = self.sockets.get(sid)
-        if socket is None:
-            parted = (
-                self.parted.pop(sid, None) if request.method == "GET" and transport == "polling" else None
-            )
+        if socket is None or socket.reason is not None:
+            polls = request.method == "GET" and transport == "polling"
+            parted = self.parted.pop(sid, None) if polls else None
             if parted is None:
                 return self._refuse(request, UNKNOWN_SID)
             return response(self, request, parted.body, self.cors.headers(request))
@@ -395,6 +394,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             if socket.websocket is not None:
                 self._closing.add(socket)
             socket.close_transport()
+        await asyncio.sleep(0)  # let those above hear of it
         self.heartbeat.stop()
         self.patience.stop()
         self.parted.clear()

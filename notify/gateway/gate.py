@@ -34,7 +34,7 @@ class Gate:
         self._size += len(delivery.array)
         if self._size > self._limit:
             self._held = []
-            self._member.socket.abort("slow consumer")
+            self._member.socket.too_slow()
 
     def open(self, floor: Offset) -> None:
         """Let go on what came after `floor`."""

@@ -133,7 +133,7 @@ class Polling:
         Raises `TooLarge`, which the session survives.
         """
         socket = self.socket
-        if self._posting or request.content_type == "application/octet-stream":
+        if self._posting or request.headers.get("Content-Type") == "application/octet-stream":
             # Two bodies at once have no order; version 4 has no binary bodies.
             socket.protocol_error()
             return False

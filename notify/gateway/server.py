@@ -310,6 +310,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 await self.admission.connect(socket, namespace, data)
             else:
                 await self._handle_connect(socket.sid, namespace, data)
+        except Exception:
+            # The client is left without an answer: it shall try again.
+            self.logger.exception("Connecting a client failed")
+            socket.close_transport(self.reason.TRANSPORT_ERROR)
         finally:
             socket.connecting = tuple(other for other in socket.connecting if other is not pending)
             if socket.reason is not None:

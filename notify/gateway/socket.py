@@ -154,7 +154,7 @@ class EngineSocket:
                 return
             self.queue = [wire]
             if self.held and self.websocket is not None:
-                self._base = self.websocket.buffered
+                self._base = self._counted(self.websocket.buffered)
                 self._queued = self._base + wire.size
                 if self._queued > self.engine.send_buffer_limit:
                     self._overflow()
@@ -178,7 +178,9 @@ class EngineSocket:
                 self.polling.answer(self.take())
             return
         self.queue = None
-        websocket.write(queue[0].frames if len(queue) == 1 else b"".join([wire.frames for wire in queue]))
+        frames = queue[0].frames if len(queue) == 1 else b"".join([wire.frames for wire in queue])
+        self.engine.stats.bytes_out += len(frames)
+        websocket.write(frames)
         if self._waiting is not None and not self.held:
             self._wake()
 
@@ -222,7 +224,7 @@ class EngineSocket:
             self.flush()
             return
         else:
-            drained = self._base - websocket.buffered
+            drained = self._base - self._counted(websocket.buffered)
             if drained > self.engine.send_buffer_limit // 8:
                 # The peer does read: what it has taken since the queue was begun does not count any more.
                 self._base -= drained
@@ -231,16 +233,20 @@ class EngineSocket:
                     return
         self.too_slow()
 
+    def _counted(self, buffered: int) -> int:
+        """What the transport's buffer counts for.
+
+        More than the limit is in there only when that much was sent at once, as a replay may be: a peer that
+        takes it is not slow, and has half the limit for what comes behind it.
+        """
+        limit = self.engine.send_buffer_limit
+        return buffered if buffered <= limit else limit // 2
+
     def too_slow(self) -> None:
         """Abort the connection of a slow consumer. Those above hear of it in the next turn of the loop."""
         if self.reason is None:
             self.engine.stats.slow_consumers += 1
-            websocket, polling = self.websocket, self.polling
-            self._end(self.engine.reason.TRANSPORT_ERROR, later=True)
-            if websocket is not None:
-                websocket.abort()
-            elif polling is not None:
-                polling.abort()
+            self.abort(self.engine.reason.TRANSPORT_ERROR)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting or (), None
@@ -288,11 +294,11 @@ class EngineSocket:
         if websocket is not None:
             self.held = False
             self.flush()
-            self._end(reason)
+            self._end(reason, later=True)
             websocket.close(code)
         else:
             polling, queue = self.polling, self.take()
-            self._end(reason)
+            self._end(reason, later=True)
             if polling is not None:
                 polling.part(joined([*queue, CLOSE]))
 
@@ -304,7 +310,7 @@ class EngineSocket:
         """End the connection without a word, dropping what is queued."""
         if self.reason is None:
             websocket, polling = self.websocket, self.polling
-            self._end(reason)
+            self._end(reason, later=True)
             if websocket is not None:
                 websocket.abort()
             elif polling is not None:
@@ -330,7 +336,7 @@ class EngineSocket:
                 polling.end(b"1")
 
     def _end(self, reason: str, *, later: bool = False) -> None:
-        """Let go of everything, and tell those above."""
+        """Let go of everything, and tell those above: later, when the caller may be walking a room."""
         self.reason = reason
         self.queue = None
         self.partial = None

@@ -104,7 +104,8 @@ async def test_rooms_come_back_also_those_joined_later(cluster, user):
     await again.lose()
     await post(b, {"room": later}, "after it left")
     third = await RawClient.connect(
-        a.url, {"token": mint(user, join=[room], rooms=["later-*"]), "pid": first["pid"], "offset": again.offset}
+        a.url,
+        {"token": mint(user, join=[room], rooms=["later-*"]), "pid": first["pid"], "offset": again.offset},
     )
     assert (await third.answer())["pid"] == first["pid"]
     assert third.notifications == []
