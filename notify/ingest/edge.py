@@ -88,8 +88,8 @@ class Edge:
                     # The caller went away. aiohttp sees that itself, and would log an exception.
                     return web.Response(status=400)
                 log.exception("request_failed", route=name, method=request.method)
-                error = NotifyError("Something went wrong on our side; it has been logged")
-                response = self._refused(request, error, scope, allow)
+                internal = NotifyError("Something went wrong on our side; it has been logged")
+                response = self._refused(request, internal, scope, allow)
             response.headers[REQUEST_ID] = request_id
             stats.requests[name, response.status] += 1
             stats.seconds[name] += time.perf_counter() - started  # type: ignore[assignment] # Counter adds floats, too
