@@ -17,7 +17,7 @@ READ_TIMEOUT_S = 30.0
 MAX_IN_MEMORY = 64 * 1024 * 1024
 """Bytes of large bodies (those over `SMALL`) that one node holds at once, over all requests."""
 SMALL = 64 * 1024
-MAX_CONTAINERS = 100_000
+MAX_CONTAINERS = 200_000
 """Objects and arrays in one body: an empty one is 2 bytes of JSON and 60 of memory."""
 MAX_VALUES = 500_000
 """Values in one body, likewise: so a body of 16 MiB takes no more than some 100 MB when it is parsed."""
@@ -54,9 +54,7 @@ class Hold:
 class BodyReader:
     """Reads bodies of at most a given size."""
 
-    def __init__(
-        self, *, stats: IngestStats, max_in_memory: int = MAX_IN_MEMORY, timeout_s: float = READ_TIMEOUT_S
-    ) -> None:
+    def __init__(self, *, stats: IngestStats, max_in_memory: int, timeout_s: float) -> None:
         self._stats = stats
         self._max_in_memory = max_in_memory
         self._timeout_s = timeout_s

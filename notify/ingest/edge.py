@@ -83,12 +83,13 @@ class Edge:
                 response = await handler(request)
             except NotifyError as error:
                 response = self._refused(request, error, scope, allow)
-            except Exception as error:  # whatever it is: the caller gets a problem, we the traceback
+            except Exception:  # whatever it is: the caller gets a problem, we the traceback
                 if request.transport is None or request.transport.is_closing():
-                    raise ConnectionResetError("the caller went away") from error
+                    # The caller went away. aiohttp sees that itself, and would log an exception.
+                    return web.Response(status=400)
                 log.exception("request_failed", route=name, method=request.method)
-                error = NotifyError("Something went wrong on our side; it has been logged")
-                response = self._refused(request, error, scope, allow)
+                internal = NotifyError("Something went wrong on our side; it has been logged")
+                response = self._refused(request, internal, scope, allow)
             response.headers[REQUEST_ID] = request_id
             stats.requests[name, response.status] += 1
             stats.seconds[name] += time.perf_counter() - started  # type: ignore[assignment] # Counter adds floats, too

@@ -59,7 +59,7 @@ def user_text() -> Text:
 
 def category_fault(value: str) -> str | None:
     """What is wrong with a category: like a user id, but shorter."""
-    if len(value) > MAX_CATEGORY:
+    if not 1 <= len(value) <= MAX_CATEGORY:
         return f"must be 1 to {MAX_CATEGORY} characters long"
     return names.user_id_fault(value)
 

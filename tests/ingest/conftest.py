@@ -1,0 +1,222 @@
+"""A running ingest on a real socket: with a publisher that writes down, or with the real one on Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from notify.domain.api_key import ApiKey
+from notify.domain.errors import NotifyError
+from notify.domain.notification import Accepted, Notification
+from notify.ingest.routes import routes
+from notify.ingest.stats import IngestStats
+from notify.service.keys import ApiKeys
+from notify.service.publish import Idempotency, Publisher
+from notify.service.stats import ServiceStats
+from notify.store.api_keys import ApiKeyStore
+from notify.store.connection import Redis
+from notify.store.idempotency import IdempotencyKeys
+from notify.store.keys import Keys
+from notify.store.log import Log
+from notify.store.opener import Opener
+from notify.store.stats import StoreStats
+from tests.valkey import Valkey
+
+KEY = "a-key-of-the-tests-only"
+MAX_PAYLOAD = 4096
+GOOD: dict[str, Any] = {"to": {"user": "42"}, "title": "Hello"}
+
+
+class NoKeys:
+    """A store of API keys without any: the tests' key comes from the settings."""
+
+    async def put(self, key: ApiKey, digest: bytes) -> None:
+        raise NotImplementedError
+
+    async def get(self, key_id: str) -> tuple[ApiKey, bytes] | None:
+        return None
+
+    async def all(self) -> list[ApiKey]:
+        return []
+
+    async def remove(self, key_id: str) -> bool:
+        return False
+
+
+@dataclass
+class Recorder:
+    """A publisher that accepts everything, or raises what it is told to."""
+
+    seen: list[Notification] = field(default_factory=list)
+    idempotency: list[Idempotency | None] = field(default_factory=list)
+    error: BaseException | None = None
+    item_errors: dict[int, NotifyError] = field(default_factory=dict)
+    replayed: bool = False
+
+    def _accept(self, notification: Notification) -> Accepted:
+        created = datetime(2026, 11, 23, 9, 0, 0, 123456, tzinfo=UTC)
+        self.seen.append(notification)
+        expires = created + timedelta(seconds=notification.ttl_s) if notification.ttl_s else None
+        return Accepted(f"ntf_{len(self.seen)}", created, expires, self.replayed)
+
+    async def publish(
+        self, notification: Notification, *, idempotency: Idempotency | None = None
+    ) -> Accepted:
+        self.idempotency.append(idempotency)
+        if self.error is not None:
+            raise self.error
+        return self._accept(notification)
+
+    async def publish_batch(
+        self, items: Sequence[Notification | NotifyError], *, idempotency: Idempotency | None = None
+    ) -> list[Accepted | NotifyError]:
+        self.idempotency.append(idempotency)
+        if self.error is not None:
+            raise self.error
+        return [
+            self.item_errors.get(index) or (item if isinstance(item, NotifyError) else self._accept(item))
+            for index, item in enumerate(items)
+        ]
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def pointers(self) -> dict[str, str]:
+        """The faults of a problem, by pointer."""
+        return {fault["pointer"]: fault["detail"] for fault in self.json["errors"]}
+
+
+@dataclass
+class Api:
+    """A running ingest, and ways to talk to it."""
+
+    host: str
+    port: int
+    session: aiohttp.ClientSession
+    stats: IngestStats
+    publisher: Any
+
+    async def ask(
+        self, method: str, path: str, *, data: Any = None, key: str | None = KEY, headers: Any = None
+    ) -> Answer:
+        sent = {"Content-Type": "application/json"} if data is not None else {}
+        if key is not None:
+            sent["Authorization"] = f"Bearer {key}"
+        sent.update(headers or {})
+        sent = {name: value for name, value in sent.items() if value is not None}
+        url = f"http://{self.host}:{self.port}{path}"
+        if isinstance(data, bytes) and len(data) > 1_000_000:
+            data = io.BytesIO(data)  # aiohttp warns of large bytes
+        skip = ["Content-Type"]
+        async with self.session.request(
+            method, url, data=data, headers=sent, skip_auto_headers=skip, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def post(self, body: Any, path: str = "/v1/notifications", **options: Any) -> Answer:
+        """POST what is given: bytes as they are, anything else as JSON."""
+        data = body if isinstance(body, bytes) or hasattr(body, "__aiter__") else orjson.dumps(body)
+        return await self.ask("POST", path, data=data, **options)
+
+    async def batch(self, body: Any, **options: Any) -> Answer:
+        return await self.post(body, "/v1/notifications/batch", **options)
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A bare connection, for requests that no client would send."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def running(
+    publisher: Any,
+    *,
+    keys: Any = None,
+    max_payload: int = MAX_PAYLOAD,
+    also: Sequence[web.RouteDef] = (),
+    **options: Any,
+) -> AsyncIterator[Api]:
+    stats = IngestStats()
+    application = web.Application()
+    application.add_routes(also)
+    application.add_routes(
+        routes(
+            publisher=publisher,
+            keys=keys or ApiKeys(NoKeys(), configured=[f"tests:{KEY}"]),
+            max_payload=max_payload,
+            stats=stats,
+            fallback=True,
+            **options,
+        )
+    )
+    runner = web.AppRunner(application, access_log=None, auto_decompress=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with aiohttp.ClientSession() as session:
+            yield Api(host, port, session, stats, publisher)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+async def api(recorder: Recorder) -> AsyncIterator[Api]:
+    """Ingest with a publisher that writes down what it is given (`recorder`)."""
+    async with running(recorder) as api:
+        yield api
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    redis = Redis(Opener(valkey.url), stats=StoreStats())
+    await redis.start()
+    try:
+        yield redis
+    finally:
+        await redis.stop()
+
+
+@pytest.fixture
+async def real_api(redis: Redis) -> AsyncIterator[Api]:
+    """Ingest as it is: publisher, keys and all, on Valkey."""
+    names = Keys("t")
+    publisher = Publisher(
+        log=Log(redis, names, ttl_s=60, max_messages=1000),
+        idempotency_keys=IdempotencyKeys(redis, names),
+        stats=ServiceStats(),
+    )
+    keys = ApiKeys(ApiKeyStore(redis, names), configured=[f"tests:{KEY}"])
+    async with running(publisher, keys=keys, max_payload=65536) as api:
+        yield api
