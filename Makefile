@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml requirements-dev.txt
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
-	@command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null \
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null \
 	  || { echo "Node.js 20 or newer and npm are needed: the demo and the tests run on the stock client."; exit 1; }
 	@echo "Installing the Node packages ..."
 	@npm ci --silent --no-audit --no-fund
