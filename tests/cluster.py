@@ -26,6 +26,8 @@ READY_S = 20.0
 class Node:
     """One node. It keeps its ports over restarts, so that clients find it again."""
 
+    arguments: tuple[str, ...] = ("serve",)
+
     def __init__(self, name: str, *, directory: Path, environ: Mapping[str, str]) -> None:
         self.name = name
         self.port = free_port()
@@ -77,7 +79,7 @@ class Node:
         """Start the process; `ready` waits for it."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                tethered([sys.executable, "-m", "notify", "serve"], by=signal.SIGKILL),
+                tethered([sys.executable, "-m", "notify", *self.arguments], by=signal.SIGKILL),
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import jwt
@@ -110,6 +111,11 @@ def test_the_env_file_of_the_defaults_sets_nothing(notify):
     lines = notify("settings", "--format", "env").stdout.splitlines()
     assert len(lines) > len(Settings().describe())
     assert all(line.startswith("#") for line in lines)
+
+
+def test_the_settings_are_documented_as_they_are(notify):
+    documented = Path(__file__).parents[2].joinpath("docs", "settings.md").read_text(encoding="utf-8")
+    assert notify("settings", "--format", "markdown").stdout in documented
 
 
 def test_a_token_carries_what_was_asked_for(notify):
