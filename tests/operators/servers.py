@@ -91,7 +91,8 @@ class Server:
 
     def __enter__(self) -> Self:
         try:
-            self.start()
+            if self._process is None:
+                self.start()
         except BaseException:
             self.kill()
             raise

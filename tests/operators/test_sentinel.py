@@ -12,7 +12,7 @@ import pytest
 from tests.clients.javascript import JavaScript
 from tests.cluster import Cluster
 from tests.operators.core import core, nodes
-from tests.operators.servers import Sentinels
+from tests.operators.servers import Sentinels, Server, until
 from tests.tokens import mint
 
 pytestmark = pytest.mark.timeout(120)
@@ -108,3 +108,27 @@ async def test_a_failover_in_the_middle(how: str, tmp_path: Path) -> None:
                 assert got[-1] == numbers[-1]
                 # On loopback the replica is a moment behind: docs/redis.md has the worst case.
                 assert len(set(numbers) - set(got)) <= 2, set(numbers) - set(got)
+
+
+async def test_a_master_without_a_replica_that_keeps_up_takes_nothing(tmp_path: Path) -> None:
+    """`min-replicas-to-write 1`: a POST is told to come again, and is taken when the replica is back."""
+    with (
+        Server(tmp_path / "first", "appendonly yes", "min-replicas-to-write 1") as first,
+        Server(tmp_path / "second", f"replicaof 127.0.0.1 {first.port}") as second,
+    ):
+        until(
+            lambda: first.call("INFO", "replication")["min_slaves_good_slaves"] == 1,
+            within_s=15,
+            what="the replica counts",
+        )
+        async with nodes(f"redis://127.0.0.1:{first.port}/0", tmp_path) as cluster:
+            body = {"to": {"user": "ann"}, "title": "kept twice"}
+            assert (await cluster.post(body))[0] == 202
+            second.kill()
+            until(lambda: first.call("ROLE")[2] == [], within_s=15, what="the master has noticed")
+            status, problem = await cluster.post(body, idempotency_key="once")
+            assert (status, problem["code"]) == (503, "unavailable")
+            second.start()
+            async with asyncio.timeout(20):
+                while (await cluster.post(body, idempotency_key="once"))[0] != 202:
+                    await asyncio.sleep(0.1)
