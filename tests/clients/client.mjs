@@ -12,6 +12,7 @@
 //
 // Binary arguments travel as {"$binary": "<base64>"}. `cut` destroys the TCP connection of a websocket, and
 // aborts the requests of long-polling; `mute` stops reading from the websocket's TCP connection.
+import { Agent } from "node:http";
 import { createInterface } from "node:readline";
 import { io as latest } from "socket.io-client";
 import { io as oldest } from "socket.io-client-oldest";
@@ -43,7 +44,8 @@ const transportOf = (socket) => socket.io.engine?.transport?.name ?? null;
 const tcpOf = (socket) => socket.io.engine?.transport?.ws?._socket ?? null;
 
 function connect({ client, url, options = {}, oldest: old = false }) {
-  const { quiet = false, ...rest } = options;
+  const { quiet = false, localAddress, ...rest } = options;
+  if (localAddress) rest.agent = new Agent({ localAddress }); // one of 127.0.0.0/8, for proxies that look at it
   const socket = (old ? oldest : latest)(url, { forceNew: true, ...rest });
   const entry = { socket, received: 0 };
   clients.set(client, entry);
