@@ -1,6 +1,7 @@
 import { io } from "../vendor/socket.io.esm.min.js";
 
 const ACK_TIMEOUT_MS = 5000;
+const BEFORE_RENEWED_MS = 1000;
 
 /**
  * One person's connection: a stock socket.io-client, and what the page needs to know about it.
@@ -109,7 +110,7 @@ export class Connection extends EventTarget {
       this.#journal(`Disconnected: ${reason}`, "bad");
       if (this.state === "away") return;
       if (reason === "io server disconnect") {
-        this.#become("refused", { detail: "The server ended this session." });
+        this.#refused(new Error("The server ended this session.")); // its token ran out, or was revoked
         return;
       }
       this.#become("lost", { detail: "Connection lost, finding another node" });
@@ -131,11 +132,7 @@ export class Connection extends EventTarget {
     });
     socket.on("message", (message) => this.#tell("message", message));
     socket.on("notification:removed", (removed) => this.#tell("removed", removed));
-    socket.on("session:expiring", async () => {
-      this.#token = await this.renewToken();
-      await this.ask("session:refresh", { token: this.#token });
-      this.#journal("Token refreshed");
-    });
+    socket.on("session:expiring", () => this.#refreshToken());
   }
 
   /** The next attempt goes to another node that answers, when there is one. */
@@ -150,12 +147,23 @@ export class Connection extends EventTarget {
     return this.nodes.list.find((node) => node.url === uri)?.id;
   }
 
+  async #refreshToken() {
+    try {
+      this.#token = await this.renewToken();
+      await this.ask("session:refresh", { token: this.#token });
+      this.#journal("Token refreshed");
+    } catch (error) {
+      this.#journal(`Token not refreshed: ${error.message}`, "bad"); // at its end we are let in anew
+    }
+  }
+
   async #refused(error) {
     this.#journal(`Refused: ${error.message}`, "bad");
     if (!this.#renewed) {
       this.#renewed = true; // a page left open over night holds an old token: one new one, once
       try {
         this.#token = await this.renewToken();
+        await new Promise((resolve) => setTimeout(resolve, BEFORE_RENEWED_MS));
         this.#socket.connect();
         return;
       } catch {

@@ -1,10 +1,15 @@
 import { el, icon } from "./element.js";
 
-/** The URL when it is an absolute http(s) one, else null: `javascript:`, `data:` and their like are no links. */
+const OWN_PATH = /^\/(?![/\\])/;
+
+/**
+ * The URL when it is an absolute http(s) one, or a path on this host (`/builds/812`); else null: `javascript:`,
+ * `data:` and their like are no links, and `//elsewhere` is no path.
+ */
 export function safeUrl(text) {
   if (typeof text !== "string") return null;
   try {
-    const url = new URL(text);
+    const url = OWN_PATH.test(text) ? new URL(text, location.origin) : new URL(text);
     return url.protocol === "https:" || url.protocol === "http:" ? url : null;
   } catch {
     return null;

@@ -14,7 +14,8 @@ NO_LINKS = (
     "JaVaScRiPt:alert(1)",
     "\x01javascript:alert(1)",
     "data:text/html,x",
-    "/path",
+    "/\\evil.example",
+    "path",
     "",
     "https://",
     "ftp://x/",
@@ -78,3 +79,8 @@ def test_an_http_link_leaves_no_handle_on_this_page(screen: Screen) -> None:
         " return [a.href, a.rel, a.target, a.textContent]; }"
     )
     assert made == ["https://example.com/a?b=c", "noopener noreferrer", "_blank", "example.com/a"]
+
+
+def test_a_path_is_a_link_on_this_host(screen: Screen) -> None:
+    made = screen.page.evaluate("async () => (await import('./page/link.js')).link('/builds/812').href")
+    assert made == screen.page.evaluate("location.origin") + "/builds/812"
