@@ -187,9 +187,9 @@ class Authenticator:
 
 def _time(claims: dict[str, Any], claim: str) -> float | None:
     """A NumericDate (RFC 7519 section 2), which may have a fraction."""
-    value = claims.get(claim)
-    if value is None:
+    if claim not in claims:
         return None
+    value = claims[claim]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TokenInvalid(f"The token's `{claim}` must be a number: seconds since 1970.")
     if not -LATEST_TIME <= value <= LATEST_TIME:
