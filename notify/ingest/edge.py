@@ -26,7 +26,7 @@ from notify.domain.errors import (
 )
 from notify.ingest.auth import Verifier, authorize, challenge
 from notify.ingest.body import expect_later
-from notify.ingest.problems import render
+from notify.ingest.problems import INTERNAL, render
 from notify.ingest.stats import IngestStats
 
 log = structlog.get_logger(__name__)
@@ -82,14 +82,15 @@ class Edge:
             try:
                 response = await handler(request)
             except NotifyError as error:
+                if error.status == INTERNAL:
+                    log.exception("request_failed", route=name, method=request.method)
                 response = self._refused(request, error, scope, allow)
-            except Exception:  # whatever it is: the caller gets a problem, we the traceback
+            except Exception as error:  # whatever it is: the caller gets a problem, we the traceback
                 if request.transport is None or request.transport.is_closing():
                     # The caller went away. aiohttp sees that itself, and would log an exception.
                     return web.Response(status=400)
                 log.exception("request_failed", route=name, method=request.method)
-                internal = NotifyError("Something went wrong on our side; it has been logged")
-                response = self._refused(request, internal, scope, allow)
+                response = self._refused(request, NotifyError(type(error).__name__), scope, allow)
             response.headers[REQUEST_ID] = request_id
             stats.requests[name, response.status] += 1
             stats.seconds[name] += time.perf_counter() - started  # type: ignore[assignment] # Counter adds floats, too

@@ -20,6 +20,9 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:notify:error:"
 MAX_FIELD_ERRORS = 20
 """So many wrong fields are named; more help nobody, and an answer must not outgrow its question."""
+INTERNAL = 500
+INTERNAL_DETAIL = "Something went wrong on our side; it has been logged"
+"""What callers are told of faults of our own. The details are for the log."""
 
 
 def pointer(*path: str | int) -> str:
@@ -33,7 +36,7 @@ def problem(error: NotifyError) -> dict[str, Any]:
         "type": TYPE_PREFIX + error.code,
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": INTERNAL_DETAIL if error.status == INTERNAL else error.detail,
         "code": error.code,
         "errors": [{"pointer": field.pointer, "detail": field.detail} for field in error.errors],
     }

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from notify.domain.api_key import ApiKey
-from notify.domain.errors import Unavailable
+from notify.domain.errors import NotifyError, Unavailable
 from notify.ingest.problems import pointer
 from tests.ingest.conftest import GOOD, KEY, Api, Recorder, running
 
@@ -136,8 +136,11 @@ async def test_the_request_id_is_bound_for_logs_and_only_there(recorder: Recorde
     assert seen == [{"request_id": "abc"}, {}]
 
 
-async def test_what_nobody_expected_is_a_problem_without_details(api: Api, recorder: Recorder):
-    recorder.error = ZeroDivisionError("secret detail")
+@pytest.mark.parametrize("error", [ZeroDivisionError("secret detail"), NotifyError("secret detail")])
+async def test_what_nobody_expected_is_a_problem_without_details(
+    api: Api, recorder: Recorder, error: Exception
+):
+    recorder.error = error
     with structlog.testing.capture_logs() as logs:
         answer = await api.post(GOOD, headers={"X-Request-Id": "abc"})
     assert (answer.status, answer.json["code"]) == (500, "internal")

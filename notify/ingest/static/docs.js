@@ -109,12 +109,12 @@ function curl(method, path, body) {
 
 function response(status, found) {
   const object = resolve(found);
-  const types = Object.entries(object.content || {}).map(([type, media]) => [make("br"), make("span", { class: "muted" }, `${type}: `), typeOf(media.schema)]);
-  const headers = Object.keys(object.headers || {}).flatMap((name, index) => [index ? ", " : make("br"), make("code", {}, name)]);
+  const types = Object.entries(object.content || {}).map(([type, media]) => make("div", {}, make("span", { class: "muted" }, `${type}: `), typeOf(media.schema)));
+  const headers = Object.keys(object.headers || {}).flatMap((name, index) => [index ? ", " : "", make("code", {}, name)]);
   return make(
     "tr", {},
     make("td", {}, make("span", { class: `status ${status < "300" ? "good" : "bad"}` }, status)),
-    make("td", {}, make("p", {}, inline(object.description)), types, headers),
+    make("td", {}, make("p", {}, inline(object.description)), types, make("div", {}, headers)),
   );
 }
 
