@@ -34,7 +34,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 screenshots: setup browser
-	NOTIFY_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/demo/test_screenshots.py
+	DEMO_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/demo/test_screenshots.py
 
 bench: setup
 	$(BIN)/python -m tests.bench
