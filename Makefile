@@ -44,7 +44,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 screenshots: setup browser
-	NOTIFY_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/demo/test_screenshots.py
+	DEMO_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/demo/test_screenshots.py
 
 # Pins anew what pyproject.toml asks for. UPGRADE=1 takes the newest there is.
 UV := $(VENV)-lock/bin/uv

@@ -51,6 +51,7 @@ export class Rate {
     this.#run = run;
     const pace = PACES[this.pace.value];
     for (const lane of this.lanes.values()) lane.reset();
+    this.draw();
     this.start.disabled = true;
     this.#say("Posting …");
     const began = performance.now();

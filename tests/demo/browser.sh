@@ -3,7 +3,7 @@
 # Where that cannot be done it says so, loudly, and the tests that need a browser are skipped with a reason.
 set -eu
 
-if [ -n "${NOTIFY_CHROMIUM:-}" ]; then exit 0; fi
+if [ -n "${DEMO_CHROMIUM:-}" ]; then exit 0; fi
 for name in chromium chromium-browser google-chrome google-chrome-stable; do
     if command -v "$name" >/dev/null; then exit 0; fi
 done
@@ -18,6 +18,6 @@ cat >&2 <<'END'
 ************************************************************************
 *  NO BROWSER. chromium was not found and could not be installed here. *
 *  The demo page will NOT be tested. To test it: install chromium, or  *
-*  set NOTIFY_CHROMIUM to the path of a Chromium or Chrome.            *
+*  set DEMO_CHROMIUM to the path of a Chromium or Chrome.              *
 ************************************************************************
 END

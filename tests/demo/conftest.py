@@ -17,8 +17,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def chromium() -> str | None:
-    """Where the browser is: NOTIFY_CHROMIUM, or the usual names on the PATH."""
-    return os.environ.get("NOTIFY_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    """Where the browser is: DEMO_CHROMIUM, or the usual names on the PATH."""
+    return os.environ.get("DEMO_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @pytest.fixture(scope="package")

@@ -27,6 +27,7 @@ class Demo:
     """A running demo. `page` is its URL, `printed` what it has said so far."""
 
     page: str
+    directory: Path = ROOT / ".notify" / "dev"
     config: dict[str, Any] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
 
@@ -39,6 +40,12 @@ class Demo:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.page + path, timeout=5) as answer:
             return json.load(answer)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """`jwt_secret` and `api_key`, as `notify dev` keeps them."""
+        kept: dict[str, str] = json.loads((self.directory / "dev-secrets.json").read_text())
+        return kept
 
     def post(self, body: dict[str, Any], path: str = "api/notifications") -> Any:
         request = urllib.request.Request(
@@ -62,21 +69,22 @@ class Demo:
 
 @contextmanager
 def running_demo(directory: Path) -> Iterator[Demo]:
-    """Starts `notify dev` and ends it as Ctrl-C does. NOTIFY_DEMO_URL names one that runs already."""
-    if url := os.environ.get("NOTIFY_DEMO_URL"):
+    """Starts `notify dev` and ends it as Ctrl-C does. DEMO_URL names one that runs already."""
+    if url := os.environ.get("DEMO_URL"):
         demo = Demo(url)
         demo.config = demo.get("config.json")
         yield demo
         return
     command = [sys.executable, "-m", "notify", "dev", "--data-dir", str(directory)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFY_")}
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=ROOT, env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         printed: list[str] = []
         reader = threading.Thread(target=_read, args=(process, printed), daemon=True)
         reader.start()
         try:
-            demo = Demo(_page(process, printed), printed=printed)
+            demo = Demo(_page(process, printed), directory, printed=printed)
             demo.config = demo.get("config.json")
             yield demo
         finally:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from tests.demo.screen import Screen
 from tests.demo.service import ROOT, Demo
 
-PLACE = Path(os.environ.get("NOTIFY_SCREENSHOTS", ROOT / "build" / "screenshots"))
+PLACE = Path(os.environ.get("DEMO_SCREENSHOTS", ROOT / "build" / "screenshots"))
 LARGEST = 300_000
 
 
@@ -49,7 +49,7 @@ def lived_in(screen: Screen) -> None:
 def still(browser: Browser, demo: Demo) -> Iterator[Screen]:
     demo.wait_until_alive()
     context = browser.new_context(
-        viewport={"width": 1360, "height": 1130},
+        viewport={"width": 1360, "height": 1360},
         color_scheme="light",
         reduced_motion="reduce",
         locale="en-GB",
@@ -72,7 +72,7 @@ def test_pictures(still: Screen) -> None:
     page = still.page
     page.set_viewport_size({"width": 360, "height": 780})
     take(still, "phone-360-first-sight")
-    page.set_viewport_size({"width": 1360, "height": 1130})
+    page.set_viewport_size({"width": 1360, "height": 1360})
     lived_in(still)
     take(still, "desktop-light")
     page.emulate_media(color_scheme="dark")

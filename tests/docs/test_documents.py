@@ -1,0 +1,94 @@
+"""The documents say what the code does: links, settings, fields, errors, events."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from notify.domain import errors
+from notify.domain.notification import RESERVED_EVENTS
+from notify.ingest.openapi import document
+from tests.docs.blocks import DOCUMENTS, ROOT
+
+DOCS = ROOT / "docs"
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub and GitLab make them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_its_links_lead_somewhere(file: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (file.parent / path).resolve() if path else file
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(found.read_text()), target
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_it_names_settings_that_exist(file: Path) -> None:
+    known = set(re.findall(r"^\| `(NOTIFY_\w+)`", (DOCS / "settings.md").read_text(), re.MULTILINE))
+    known |= {"NOTIFY_API_KEY", "NOTIFY_TOKEN", "NOTIFY_URL", "NOTIFY_"}
+    named = set(re.findall(r"\bNOTIFY_[A-Z_]*", file.read_text()))
+    assert {name.removesuffix("_FILE") for name in named} <= known
+
+
+def test_the_table_of_settings_is_what_the_program_prints() -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFY_")}
+    printed = subprocess.run(
+        [sys.executable, "-m", "notify", "settings", "--format", "markdown"],
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert (DOCS / "settings.md").read_text().endswith(printed), "make it anew: see the end of its first part"
+
+
+def test_every_call_and_every_field_of_the_api_is_described() -> None:
+    text = (DOCS / "http.md").read_text()
+    described = document(max_payload=65536)
+    for path, operations in described["paths"].items():
+        for method in operations.keys() & {"get", "post", "put", "delete"}:
+            assert f"`{method.upper()} {path}`" in text, f"{method.upper()} {path}"
+    for name in ("Notification", "Target"):
+        schema = described["components"]["schemas"][name]
+        for field in schema["properties"]:
+            assert f"| `{field}` |" in text, f"{name}.{field}"
+
+
+def test_every_error_is_described() -> None:
+    texts = {name: (DOCS / name).read_text() for name in ("http.md", "events.md")}
+
+    def below(error: type[errors.NotifyError]) -> list[type[errors.NotifyError]]:
+        return [error, *(deeper for lower in error.__subclasses__() for deeper in below(lower))]
+
+    tree = [error for error in below(errors.NotifyError)[1:] if error.__module__ == errors.__name__]
+    for error in tree:
+        place = "events.md" if error.code.startswith("token_") else "http.md"
+        assert f"`{error.code}`" in texts[place], error.code
+
+
+def test_every_reserved_name_is_listed() -> None:
+    text = (DOCS / "events.md").read_text()
+    assert [name for name in sorted(RESERVED_EVENTS) if f"`{name}`" not in text] == []
+
+
+def test_pictures_have_words_for_those_who_do_not_see_them() -> None:
+    for file in DOCUMENTS:
+        assert "![](" not in file.read_text()
+    diagram = (DOCS / "way.svg").read_text()
+    assert "<desc" in diagram
+    assert "<script" not in diagram
