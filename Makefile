@@ -29,8 +29,15 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup
-	$(BIN)/python -m tests.bench
+BENCH_PEER := tests/bench/peers/node
+
+$(BENCH_PEER)/node_modules/.installed: $(BENCH_PEER)/package.json $(BENCH_PEER)/package-lock.json
+	cd $(BENCH_PEER) && npm ci --silent --no-audit --no-fund
+	touch $@
+
+# make bench BENCH="--short --only P1,P3 --peers node,notify"
+bench: setup $(BENCH_PEER)/node_modules/.installed
+	$(BIN)/python -m tests.bench $(BENCH)
 
 chaos: setup
 	$(BIN)/python -m tests.chaos
