@@ -59,11 +59,19 @@ $(UV):
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9'
 
-bench: setup
-	$(BIN)/python -m tests.bench
+BENCH_PEER := tests/bench/peers/node
 
+$(BENCH_PEER)/node_modules/.installed: $(BENCH_PEER)/package.json $(BENCH_PEER)/package-lock.json
+	cd $(BENCH_PEER) && npm ci --silent --no-audit --no-fund
+	touch $@
+
+# make bench BENCH="--short --only P1,P3 --peers node,notify"
+bench: setup $(BENCH_PEER)/node_modules/.installed
+	$(BIN)/python -m tests.bench $(BENCH)
+
+# make chaos CHAOS="--short --only R1,R3 --seed 7"
 chaos: setup
-	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock node_modules

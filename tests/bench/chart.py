@@ -14,7 +14,7 @@ _HEAD = 56
 
 
 def as_svg(results: Results) -> str:
-    """The whole chart. Bars of one figure are to one scale; figures are not to be compared with each other."""
+    """The whole chart. Bars of one figure share a scale; different figures do not."""
     parts: list[str] = []
     y = _HEAD
     for figure in FIGURES:
@@ -54,15 +54,14 @@ def _figure(figure: Figure, results: Results, y: int) -> tuple[str, int]:
         f'<text x="{_LABEL_X + 84}" y="{y + 25}" fill="#7b8794" font-size="10">{better}</text>',
     ]
     for i, (peer, value) in enumerate(medians.items()):
-        width = max(1.0, value / longest * _BARS_WIDTH)
-        top = y + i * _BAR
-        parts.append(
-            f'<rect x="{_BARS_X}" y="{top}" width="{width:.1f}" height="{_BAR - 2}" fill="{_COLOURS[peer]}"/>'
-            f'<text x="{_BARS_X + width + 6:.1f}" y="{top + 10}" font-size="10">{escape(number(value, figure.unit))}</text>'
-        )
+        width, top = max(1.0, value / longest * _BARS_WIDTH), y + i * _BAR
+        colour, label = _COLOURS[peer], escape(number(value, figure.unit))
+        parts += [
+            f'<rect x="{_BARS_X}" y="{top}" width="{width:.1f}" height="{_BAR - 2}" fill="{colour}"/>',
+            f'<text x="{_BARS_X + width + 6:.1f}" y="{top + 10}" font-size="10">{label}</text>',
+        ]
     if goal is not None:
-        x = _BARS_X + goal / longest * _BARS_WIDTH
-        parts.append(
-            f'<line x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + height}" stroke="#d64545" stroke-width="2"/>'
-        )
+        x = f"{_BARS_X + goal / longest * _BARS_WIDTH:.1f}"
+        ends = f'x1="{x}" y1="{y - 3}" x2="{x}" y2="{y + height}"'
+        parts.append(f'<line {ends} stroke="#d64545" stroke-width="2"/>')
     return "\n".join(parts), height

@@ -1,4 +1,4 @@
-"""The other end of `Process.call`: commands in JSON lines on stdin, answers on stdout, without blocking a loop."""
+"""The other end of `Process.call`: commands in JSON lines on stdin, answers on stdout."""
 
 from __future__ import annotations
 

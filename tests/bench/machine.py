@@ -1,4 +1,4 @@
-"""What the bench asks of the machine: cores, file descriptors, ports, the CPU time and memory of a process."""
+"""What the bench asks of the machine: cores, files, ports, the CPU time and memory of a process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def cpu_s(pid: int) -> float:
 
 
 def rss_bytes(pid: int) -> int:
-    """Resident memory of a process, as smaps_rollup sums it (statm's counters lag behind by pages per CPU)."""
+    """Resident memory of a process, by smaps_rollup (statm lags behind by pages per CPU)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""The processes that the bench starts: pinned to a core, spoken to in JSON lines, ended by their pid on any exit."""
+"""The processes that the bench starts: pinned, spoken to in JSON lines, ended by their pid on any exit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -63,7 +64,7 @@ class Process:
         self, name: str, command: list[str], *, core: int, env: dict[str, str] | None, pipes: bool
     ) -> None:
         self.name = name
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._buffer = b""
         libc = ctypes.CDLL(None)
 
@@ -78,7 +79,7 @@ class Process:
             stderr=self._log,
             cwd=ROOT,
             env=os.environ | (env or {}),
-            preexec_fn=in_child,
+            preexec_fn=in_child,  # noqa: PLW1509 - the bench has no threads
         )
         self.pid = self._popen.pid
 
@@ -128,16 +129,14 @@ class Process:
         return os.pread(self._log.fileno(), 3000, max(0, size - 3000)).decode(errors="replace")
 
     def end(self) -> None:
-        """SIGKILL, and wait: a bench has nothing to say goodbye to, and 15,000 closing handshakes take long."""
+        """SIGKILL, and wait: 15,000 closing handshakes would measure nothing and take long."""
         if self.alive():
             self._popen.kill()
         self._popen.wait()
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):  # an unsent command to a dead child
                     pipe.close()
-                except BrokenPipeError:
-                    pass  # an unsent command to a dead child
         self._log.close()
 
 

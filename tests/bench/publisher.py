@@ -11,8 +11,9 @@ import re
 import select
 import socket
 import time
+from collections.abc import Callable
 from itertools import cycle
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.bench.lines import Lines
 
@@ -149,7 +150,11 @@ class Publisher:
             "seconds": time.monotonic() - started,
         }
 
-    commands = {"prepare": prepare, "paced": paced, "flat_out": flat_out}
+    commands: ClassVar[dict[str, Callable[..., dict[str, Any]]]] = {
+        "prepare": prepare,
+        "paced": paced,
+        "flat_out": flat_out,
+    }
 
 
 def main() -> None:

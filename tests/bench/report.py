@@ -26,20 +26,8 @@ def number(value: float | None, unit: str) -> str:
 
 def rows(results: Results) -> list[list[str]]:
     """Head and rows of the table."""
-    table = [["", "what", *PEERS, "goal", "goal here", "verdict"]]
-    for figure in FIGURES:
-        if figure.key in results:
-            table.append(
-                [
-                    figure.key,
-                    figure.what,
-                    *(_cell(figure, results, peer) for peer in PEERS),
-                    _bound(figure, goal_of(figure, results)),
-                    _bound(figure, goal_here(figure, results)),
-                    verdict(figure, results),
-                ]
-            )
-    return table
+    head = ["", "what", *PEERS, "goal", "goal here", "verdict"]
+    return [head, *(_row(figure, results) for figure in FIGURES if figure.key in results)]
 
 
 def as_text(results: Results) -> str:
@@ -61,7 +49,8 @@ def as_markdown(results: Results, heading: Sequence[str]) -> str:
         "|---|---|" + "--:|" * (len(head) - 3) + "---|",
         *("| " + " | ".join(row) + " |" for row in body),
         "",
-        "Medians. `goal here` is the goal scaled by how `node` does on this machine against where the goals were set.",
+        "Medians. `goal here` is the goal scaled by how `node` does on this machine",
+        "against how it did where the goals were set.",
     ]
     notes = [
         f"- {key}, {peer}: {note}"
@@ -72,6 +61,17 @@ def as_markdown(results: Results, heading: Sequence[str]) -> str:
     if notes:
         lines += ["", "## Notes", "", *notes]
     return "\n".join(lines) + "\n"
+
+
+def _row(figure: Figure, results: Results) -> list[str]:
+    return [
+        figure.key,
+        figure.what,
+        *(_cell(figure, results, peer) for peer in PEERS),
+        _bound(figure, goal_of(figure, results)),
+        _bound(figure, goal_here(figure, results)),
+        verdict(figure, results),
+    ]
 
 
 def _cell(figure: Figure, results: Results, peer: str) -> str:

