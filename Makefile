@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: setup dev browser test screenshots lint lock bench chaos clean
+.PHONY: setup setup-k8s dev browser test screenshots lint lock bench chaos clean
 
 setup: $(VENV)/.installed node_modules/.installed
 
@@ -34,6 +34,11 @@ dev: setup
 browser:
 	@sh tests/demo/browser.sh
 
+# Helm, checkov and the like clash with the service's own packages: .venv-k8s is theirs. The tests make it themselves
+# when it is missing.
+setup-k8s: setup
+	@$(BIN)/python -m tests.k8s.toolbox
+
 test: setup browser
 	$(BIN)/python -m pytest
 
@@ -54,6 +59,7 @@ lock: $(UV)
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 	echo 'setuptools' | $(COMPILE) - --constraint requirements-dev.txt --output-file k8s/requirements-build.txt
+	$(COMPILE) tests/k8s/requirements.in --output-file tests/k8s/requirements.txt
 
 $(UV):
 	$(PYTHON) -m venv $(VENV)-lock
@@ -74,4 +80,4 @@ chaos: setup
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock node_modules
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-k8s node_modules

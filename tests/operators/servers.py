@@ -169,6 +169,10 @@ class Sentinels:
             what="the failover is over",
         )
 
+    def demoted(self, server: Server) -> None:
+        """Wait until this one follows the new master."""
+        until(lambda: server.call("ROLE")[0] == "slave", within_s=30, what="the old master follows")
+
     def __enter__(self) -> Self:
         try:
             for server in (self.first, self.second, *self.sentinels):
