@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -247,7 +248,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if self._handlers.idle:
             # Nobody is to be overtaken, so a handler that is a plain function needs no coroutine.
             try:
-                result = call()
+                result = self._handlers.context.copy().run(call)
             except Exception:
                 self.logger.exception("The handler of an event failed")
                 return
@@ -274,8 +275,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         finally:
             socket.running -= 1
             if socket.backlog is not None and socket.running < self._max_handlers:
-                for waiting in socket.catch_up():
-                    self._dispatch(socket, waiting)
+                asyncio.get_running_loop().call_soon(self._catch_up, socket, context=self._handlers.context)
+
+    def _catch_up(self, socket: EngineSocket) -> None:
+        for packet in socket.catch_up():
+            self._dispatch(socket, packet)
 
     def _acknowledge(self, socket: EngineSocket, packet: Packet, result: Any) -> None:
         if result is self.not_handled:

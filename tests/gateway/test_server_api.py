@@ -328,6 +328,8 @@ async def test_handlers_of_one_client_start_in_the_order_of_its_events():
         order.append(number)
 
     def plain(sid, number):
+        assert var.get() == "unset"
+        var.set(number)
         order.append(number)
 
     server.on("waiting", waiting)
