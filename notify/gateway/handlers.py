@@ -26,7 +26,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self.context = contextvars.copy_context()
-        """What handlers find set: what was when the server was made, and never what another handler has set."""
+        """What handlers find set: what was when the server was made, never what another handler has set."""
         self._queue: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None

@@ -338,6 +338,8 @@ async def test_handlers_of_one_client_start_in_the_order_of_its_events():
     async with running(server) as edge:
         websocket = await edge.open_websocket()
         await websocket.send("40")
+        await websocket.recv()
+        assert (await websocket.recv()).startswith("40")
         for number in range(300):
             kind = ("waiting", "plain", "straight", "plain")[number % 4]
             await websocket.send(f'42["{kind}",{number}]')
