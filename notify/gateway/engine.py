@@ -49,8 +49,11 @@ SHUTDOWN_GRACE_S = 5.0
 class Receiver(Protocol):
     """The layer above, which is told what arrives. Every call is synchronous."""
 
-    def opened(self, socket: EngineSocket, request: web.Request) -> None:
-        """A handshake has been accepted; nothing has been sent yet."""
+    def notes(self, request: web.Request) -> Any:
+        """What is to be kept of the handshake's request, which is gone when the connection is opened."""
+
+    def opened(self, socket: EngineSocket, notes: Any) -> None:
+        """A handshake has been accepted."""
 
     def text(self, socket: EngineSocket, data: str) -> None:
         """A text message, without its packet type."""
@@ -203,6 +206,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             if refusal is not None:
                 del self.sockets[sid]
                 return refusal
+        notes = self.receiver.notes(request)
         if polling is None:
             try:
                 socket.websocket = hand_over(
@@ -220,7 +224,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             self.stats.polling_connections += 1
         self.stats.opened[transport] += 1
         self.heartbeat.start(socket)
-        self.receiver.opened(socket, request)
+        self.receiver.opened(socket, notes)
         if polling is None:
             socket.flush()
             return HandedOver()

@@ -25,6 +25,8 @@ class Handlers:
     """
 
     def __init__(self) -> None:
+        self.context = contextvars.copy_context()
+        """What handlers find set: what was when the server was made, never what another handler has set."""
         self._queue: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
@@ -59,7 +61,7 @@ class Handlers:
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        task = self._starting = loop.create_task(self._work())
+        task = self._starting = loop.create_task(self._work(), context=self.context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         # Runs right after the task's first step: whatever that has left in the queue is another's to do.

@@ -33,7 +33,10 @@ class PlainReceiver:
         headers = self._engine.cors.headers(request)
         return web.Response(status=401, body=body, content_type="application/json", headers=headers)
 
-    def opened(self, socket: EngineSocket, request: web.Request) -> None:
+    def notes(self, request: web.Request) -> None:
+        """None: `connect` has been asked."""
+
+    def opened(self, socket: EngineSocket, notes: None) -> None:
         """`connect` has been asked."""
 
     def text(self, socket: EngineSocket, data: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -114,13 +115,19 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     # -- what the engine reports (Receiver) -----------------------------------------------------------
 
-    def opened(self, socket: EngineSocket, request: web.Request) -> None:
+    def notes(self, request: web.Request) -> dict[str, Any] | None:
+        """The environ, for connect handlers and `get_environ`."""
+        if self.admission is not None and not self._keep_environ:
+            return None
+        return environ_of(request, self.eio.proxies.visitor(request))
+
+    def opened(self, socket: EngineSocket, notes: dict[str, Any] | None) -> None:
         """A new connection: it has `connect_timeout` to connect to a namespace."""
         if not self.manager_initialized:  # type: ignore[has-type]
             self.manager_initialized = True
             self.manager.initialize()
-        if self.admission is None or self._keep_environ:
-            self.environ[socket.sid] = environ_of(request, self.eio.proxies.visitor(request))
+        if notes is not None:
+            self.environ[socket.sid] = notes
         self.eio.expect_connect(socket, self._connect_timeout_s)
 
     def connect_timed_out(self, socket: EngineSocket) -> None:
@@ -162,23 +169,27 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     def closed(self, socket: EngineSocket, reason: str) -> None:
         """A connection is gone: its members leave. Those still connecting do when their handler returns."""
         connecting = {pending.namespace for pending in socket.connecting}
-        members = [member for member in socket.members if member.namespace not in connecting]
-        if self.admission is not None:
-            for member in members:
+        leaving = []
+        for member in socket.members:
+            if member.namespace in connecting:
+                continue
+            if self.admission is not None:
                 self.admission.lost(member, reason)
-        else:
-            leaving = [member for member in members if member.state == Member.CONNECTED]
-            for member in leaving:
+            elif member.state == Member.CONNECTED:
                 member.state = Member.LEAVING
-            if any(self._hears_disconnect(member.namespace) for member in leaving):
-                self.eio.leaving[socket.sid] = socket
-                self._handlers.submit(self._say_goodbye(socket, leaving, reason))
-                return
-            for member in leaving:
-                self.manager.basic_disconnect(member.sid, member.namespace)
-        if connecting:
-            self.eio.leaving[socket.sid] = socket
-        else:
+                if self._hears_disconnect(member.namespace):
+                    leaving.append(member)
+                else:
+                    self.manager.basic_disconnect(member.sid, member.namespace)
+        if leaving:
+            self._handlers.submit(self._say_goodbye(socket, leaving, reason))
+        self.eio.leaving[socket.sid] = socket
+        self._forget(socket)
+
+    def _forget(self, socket: EngineSocket) -> None:
+        """Let go of a connection that has ended, once nobody is in a handler on its behalf."""
+        if socket.reason is not None and not socket.members and not socket.connecting:
+            self.eio.leaving.pop(socket.sid, None)
             self.environ.pop(socket.sid, None)
 
     def _bad_packet(self, socket: EngineSocket, error: BadPacket) -> None:
@@ -216,7 +227,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             self.admission.left(member)
         else:
             member.state = Member.LEAVING
-            self._handlers.submit(self._leave(member, self.reason.CLIENT_DISCONNECT))
+            self._handlers.submit(self._leave(socket, member, self.reason.CLIENT_DISCONNECT))
 
     def _member(self, socket: EngineSocket, namespace: str) -> Member | None:
         for member in socket.members:
@@ -237,7 +248,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if self._handlers.idle:
             # Nobody is to be overtaken, so a handler that is a plain function needs no coroutine.
             try:
-                result = call()
+                result = self._handlers.context.copy().run(call)
             except Exception:
                 self.logger.exception("The handler of an event failed")
                 return
@@ -264,8 +275,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         finally:
             socket.running -= 1
             if socket.backlog is not None and socket.running < self._max_handlers:
-                for waiting in socket.catch_up():
-                    self._dispatch(socket, waiting)
+                asyncio.get_running_loop().call_soon(self._catch_up, socket, context=self._handlers.context)
+
+    def _catch_up(self, socket: EngineSocket) -> None:
+        for packet in socket.catch_up():
+            self._dispatch(socket, packet)
 
     def _acknowledge(self, socket: EngineSocket, packet: Packet, result: Any) -> None:
         if result is self.not_handled:
@@ -331,12 +345,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             if self.admission is not None:
                 self.admission.lost(member, reason)
             elif member.state == Member.CONNECTED:
-                await self._leave(member, reason)
+                await self._leave(socket, member, reason)
             else:
                 self.manager.basic_disconnect(member.sid, namespace)
-        if not socket.connecting:
-            self.environ.pop(socket.sid, None)
-            self.eio.leaving.pop(socket.sid, None)
+        self._forget(socket)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         socket = self.eio.sockets.get(eio_sid)
@@ -350,15 +362,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         return handler is not None or self._get_namespace_handler(namespace, ())[0] is not None
 
     async def _say_goodbye(self, socket: EngineSocket, members: Sequence[Member], reason: str) -> None:
-        try:
-            for member in members:
-                await self._leave(member, reason)
-        finally:
-            if not socket.connecting:
-                self.eio.leaving.pop(socket.sid, None)
-                self.environ.pop(socket.sid, None)
+        for member in members:
+            await self._leave(socket, member, reason)
 
-    async def _leave(self, member: Member, reason: str) -> None:
+    async def _leave(self, socket: EngineSocket, member: Member, reason: str) -> None:
         """Call the disconnect handler, then forget the member, whatever the handler did."""
         member.state = Member.LEAVING
         try:
@@ -367,6 +374,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             self.logger.exception("The disconnect handler failed")
         finally:
             await self.manager.disconnect(member.sid, member.namespace, ignore_queue=True)
+            self._forget(socket)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
         """Disconnect a client from a namespace. Its connection stays open; it does not come back by itself.
@@ -384,7 +392,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             if self.admission is not None:
                 self.admission.left(member)
             else:
-                await self._leave(member, self.reason.SERVER_DISCONNECT)
+                await self._leave(member.socket, member, self.reason.SERVER_DISCONNECT)
 
     # -- sending ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,141 @@
+"""Reading Socket.IO packets from anyone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from socketio import packet as sio_packet
+
+from notify.gateway.packets import (
+    ACK,
+    CONNECT,
+    DISCONNECT,
+    EVENT,
+    RESERVED,
+    BadPacket,
+    FastJson,
+    Packet,
+    Partial,
+    decode,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "packet"),
+    [
+        ("0", Packet(CONNECT, "/", None, None)),
+        ('0{"token":"123"}', Packet(CONNECT, "/", None, {"token": "123"})),
+        ("0/custom", Packet(CONNECT, "/custom", None, None)),
+        ("0/custom,", Packet(CONNECT, "/custom", None, None)),
+        ('0/custom?a=b,{"x":1}', Packet(CONNECT, "/custom", None, {"x": 1})),
+        ("1", Packet(DISCONNECT, "/", None, None)),
+        ("1/admin,", Packet(DISCONNECT, "/admin", None, None)),
+        ('2["message",1,"2",{"3":[true]}]', Packet(EVENT, "/", None, ["message", 1, "2", {"3": [True]}])),
+        ('2456["x"]', Packet(EVENT, "/", 456, ["x"])),
+        ('2/admin,456["x"]', Packet(EVENT, "/admin", 456, ["x"])),
+        ("2[17]", Packet(EVENT, "/", None, [17])),
+        ("3456[]", Packet(ACK, "/", 456, [])),
+        ('3/a,0[{"ok":true}]', Packet(ACK, "/a", 0, [{"ok": True}])),
+        ('50-["x"]', Packet(EVENT, "/", None, ["x"])),
+    ],
+)
+def test_good_packets(text, packet):
+    assert decode(text) == packet
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "abc",
+        "7",
+        "٢[]",
+        "0[]",
+        '0"token"',
+        "0null0",
+        "1{}",
+        "2",
+        "2{}",
+        "2[]",
+        "2[true]",
+        "2[null]",
+        '2[["x"]]',
+        '2abc["x"]',
+        '2["x"',
+        '2["x"]trailing',
+        '2-1["x"]',
+        '2["x", NaN]',
+        "2" + "9" * 20 + '["x"]',
+        "3[]",
+        "31",
+        "31{}",
+        '4{"message":"I am a server"}',
+        '5["x"]',
+        '5a-["x"]',
+        '5-["x"]',
+        '511-["x"]',
+        '5١-["x"]',
+        "2" + "[" * 100_000,
+        "0/" + "n" * 300,
+        *(f'2["{name}",{{}}]' for name in sorted(RESERVED)),
+    ],
+)
+def test_what_is_not_a_packet_is_told(text):
+    with pytest.raises(BadPacket):
+        decode(text)
+
+
+def test_attachments_take_their_places():
+    partial = decode(
+        '52-/a,7["x",{"_placeholder":true,"num":1},{"deep":[{"_placeholder":true,"num":0}]},{"num":0}]'
+    )
+    assert isinstance(partial, Partial)
+    assert partial.add(b"one") is None
+    assert partial.add(b"two") == Packet(EVENT, "/a", 7, ["x", b"two", {"deep": [b"one"]}, {"num": 0}])
+
+
+@pytest.mark.parametrize("number", ["1", "-1", '"0"', "true", "null", "0.5"])
+def test_a_placeholder_for_nothing_is_told(number):
+    partial = decode('51-["x",{"_placeholder":true,"num":' + number + "}]")
+    assert isinstance(partial, Partial)
+    with pytest.raises(BadPacket):
+        partial.add(b"one")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+).filter(lambda value: not isinstance(value, dict) or "_placeholder" not in value)
+names = st.text(min_size=1, max_size=20).filter(lambda name: name not in RESERVED)
+namespaces = st.text(st.characters(exclude_characters=",?", exclude_categories=["Cs"]), max_size=20).map(
+    lambda name: "/" + name
+)
+
+
+@given(namespaces, st.none() | st.integers(0, 10**18), names, st.lists(json_values, max_size=4))
+def test_what_python_socketio_encodes_is_read(namespace, number, name, arguments):
+    encoded = sio_packet.Packet(EVENT, [name, *arguments], namespace=namespace, id=number).encode()
+    expected = Packet(EVENT, namespace, number, json.loads(json.dumps([name, *arguments])))
+    assert decode(encoded) == expected
+
+
+@given(
+    st.text()
+    | st.builds(lambda head, tail: head + tail, st.from_regex(r"[0-6]?[0-9\-]*(/[^,]*,)?"), st.text())
+)
+def test_any_text_is_a_packet_or_told_to_be_none(text):
+    try:
+        packet = decode(text)
+    except BadPacket:
+        return
+    assert isinstance(packet, Packet | Partial)
+
+
+def test_json_that_orjson_does_not_write_is_written_all_the_same():
+    for value in (2**70, "half a pair \ud83d", {1: "x"}, ["ä", None]):
+        assert json.loads(FastJson.dumps(value)) == json.loads(json.dumps(value))
