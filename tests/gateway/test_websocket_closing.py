@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from notify.domain.packet import frame
+from notify.gateway.frames import FrameReader
 from notify.gateway.websocket import WebSocketProtocol
 from tests.gateway.client_frames import BINARY, CLOSE, PING, TEXT, client_frame, close, text
 from tests.gateway.loops import on_both_loops
 from tests.gateway.raw_client import RawClient
 from tests.gateway.sites import Recorder, Site, serving
+
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
 async def opened(site: Site) -> tuple[RawClient, Recorder]:
@@ -31,9 +35,12 @@ async def stuff(client: RawClient, owner: Recorder) -> None:
 
 
 @pytest.mark.parametrize("code", [None, 1000, 1001, 3000, 4999])
+@TLS
 @on_both_loops
-async def test_a_close_frame_is_answered_with_its_code_and_the_connection_ended(code: int | None) -> None:
-    async with serving() as site:
+async def test_a_close_frame_is_answered_with_its_code_and_the_connection_ended(
+    tls: bool, code: int | None
+) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         client.send(text("last") + close(code, b"" if code is None else b"bye") + text("too late"))
         assert await client.closing() == (code or 1005)
@@ -44,9 +51,10 @@ async def test_a_close_frame_is_answered_with_its_code_and_the_connection_ended(
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_closes_without_reading_does_not_hold_us() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_closes_without_reading_does_not_hold_us(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         client.send(close(1000))
@@ -75,9 +83,10 @@ async def test_a_peer_that_ends_its_stream_without_reading_does_not_hold_us() ->
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_leaves_without_a_close_frame_is_lost() -> None:
-    async with serving() as site:
+async def test_a_peer_that_leaves_without_a_close_frame_is_lost(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         await client.leave()
         await owner.until(lambda: owner.closed)
@@ -98,9 +107,10 @@ async def test_a_peer_that_resets_the_connection_is_lost() -> None:
         assert owner.closed == [(1006, False)]
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_resets_while_we_write_is_lost() -> None:
-    async with serving() as site:
+async def test_a_peer_that_resets_while_we_write_is_lost(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         client.reset()
@@ -111,9 +121,10 @@ async def test_a_peer_that_resets_while_we_write_is_lost() -> None:
 # We close
 
 
+@TLS
 @on_both_loops
-async def test_our_close_waits_for_the_answer_and_for_nothing_more() -> None:
-    async with serving() as site:
+async def test_our_close_waits_for_the_answer_and_for_nothing_more(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         owner.socket.write(frame(b"before"))
         owner.socket.close(1001, "going away")
@@ -141,9 +152,10 @@ async def test_both_closing_at_once_is_clean() -> None:
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_does_not_answer_our_close_is_cut_off() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_does_not_answer_our_close_is_cut_off(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         owner.socket.close(1001)
         assert await client.closing() == 1001
@@ -163,9 +175,10 @@ async def test_a_peer_that_answers_our_close_by_leaving_is_not_clean() -> None:
         assert owner.closed == [(1001, False)]
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_does_not_read_our_close_is_cut_off() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_does_not_read_our_close_is_cut_off(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         owner.socket.close(1001)
@@ -188,9 +201,10 @@ async def test_a_peer_that_talks_on_after_our_close_is_cut_off() -> None:
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_abort_drops_what_was_not_sent() -> None:
-    async with serving() as site:
+async def test_abort_drops_what_was_not_sent(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         owner.socket.abort()
@@ -241,12 +255,15 @@ async def test_a_peer_that_breaks_a_rule_is_told_which_code(fault: bytes, code: 
         assert owner.received == ["fine"]
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_breaks_a_rule_and_stays_is_cut_off() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_breaks_a_rule_and_stays_is_cut_off(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         client.send(client_frame(TEXT, b"x", mask=None))
+        assert await client.closing() == 1002
         await owner.until(lambda: owner.closed)
+        assert owner.closed == [(1002, False)]
         await gone(owner.socket)
         await client.leave()
 
@@ -316,11 +333,21 @@ async def test_a_code_that_must_not_be_sent_is_refused_and_leaves_the_connection
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_closed_protocol_keeps_no_owner() -> None:
-    async with serving() as site:
-        client, owner = await opened(site)
-        client.send(close(1000))
-        await owner.until(lambda: owner.closed)
-        assert owner.socket._owner is None
-        await client.leave()
+async def test_a_closed_connection_leaves_nothing_behind_not_even_for_the_collector(tls: bool) -> None:
+    gc.collect()
+    async with serving(tls=tls) as site:
+        for ending in (close(1000), client_frame(TEXT, b"x", mask=None), b""):
+            client, owner = await opened(site)
+            client.send(ending)
+            if ending:
+                await client.closing()
+            await client.leave()
+            await owner.until(lambda: owner.closed)  # noqa: B023
+            await gone(owner.socket)
+            assert owner.socket._owner is None
+            owner.protocol = None
+        del client
+    # Also no timer that would keep one for a while: this one would run for a minute.
+    assert [it for it in gc.get_objects() if isinstance(it, WebSocketProtocol | FrameReader)] == []
