@@ -69,6 +69,9 @@ class RawClient:
     def stop_reading(self) -> None:
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]
 
+    def read_on(self) -> None:
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     def reset(self) -> None:
         """Vanish with a TCP reset."""
         raw: socket.socket = self.writer.get_extra_info("socket")

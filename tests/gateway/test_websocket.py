@@ -38,7 +38,7 @@ async def converse(client: websockets.ClientConnection, site: Site) -> None:
     owner.socket.write(frame(b"one") + frame(b"\xff", BINARY) + frame(b"three"))
     assert [await client.recv() for _ in range(3)] == ["one", b"\xff", "three"]
     await client.close(3001, "bye")
-    await owner.until(lambda: owner.closed)
+    await owner.until(owner.is_closed)
     assert owner.closed == [(3001, True)]
     assert client.close_code == 3001
 
@@ -77,7 +77,7 @@ async def test_an_aiohttp_client_converses_and_gets_no_extension_and_no_subproto
             owner.socket.close(1012, "restart")
             assert (await client.receive()).type is aiohttp.WSMsgType.CLOSE
             assert client.close_code == 1012
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1012, True)]
 
 
@@ -112,7 +112,7 @@ async def test_a_whole_conversation_in_one_packet_is_heard() -> None:
         client.send(handshake() + text("hello") + close(3000))
         assert (await client.rest()).endswith(b"\x88\x02\x0b\xb8")
         owner = await site.owner()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert (owner.received, owner.closed) == (["hello"], [(3000, True)])
         await client.leave()
 
@@ -243,7 +243,7 @@ async def test_a_slow_reader_pauses_and_resumes_its_owner(tls: bool) -> None:
         count = await fill(owner)
         assert owner.pauses == [True]
         assert owner.socket.buffered > 50_000
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_on()
         assert [(await client.frame())[1][:6] for _ in range(count)] == [b"%06d" % i for i in range(count)]
         await owner.until(lambda: owner.pauses == [True, False])
         assert owner.socket.buffered == 0
@@ -263,7 +263,7 @@ async def test_who_pings_without_reading_does_not_fill_our_memory() -> None:
         client.send(text("done"))
         await owner.until(lambda: "done" in owner.received)
         assert owner.socket.buffered <= full
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_on()
         for _ in range(count):
             await client.frame()
         assert await client.frame() == (0xA, b"%0125d" % 999), "the latest ping is answered"
@@ -284,7 +284,7 @@ async def test_a_connection_that_is_paused_when_it_is_handed_over_says_so() -> N
         client.send(handshake())
         owner = await site.owner()
         assert owner.pauses == [True]
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_on()
         await client.reader.readexactly(size)
         assert b" 101 " in await client.head()
         await owner.until(lambda: owner.pauses == [True, False])
