@@ -258,9 +258,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _end(self) -> None:
         self._state = _CLOSED
         self._start_timer()
-        # asyncio's TLS transport does not survive a second close().
-        if not self._transport.is_closing():
-            self._transport.close()
+        self._transport.close()
 
     def _start_timer(self) -> None:
         """A transport first sends what it holds: a peer that does not read would keep it from closing."""

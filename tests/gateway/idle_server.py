@@ -12,7 +12,7 @@ import sys
 import psutil
 from aiohttp import web
 
-from notify.gateway.websocket import HandedOver, hand_over
+from notify.gateway.websocket import HandedOver, WebSocketProtocol, hand_over
 from tests.gateway.loops import LOOPS
 
 
@@ -20,6 +20,7 @@ class Silent:
     """The least an owner can be."""
 
     __slots__ = ("protocol",)
+    protocol: WebSocketProtocol
     count = 0
 
     def text_received(self, text: str) -> None:

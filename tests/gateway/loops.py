@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -33,10 +32,10 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
 
         with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
             runner.run(watched())
-        gc.collect()  # what complains when it is collected unclosed does so in the test it belongs to
         assert not reports, reports
 
     signature = inspect.signature(test)
     name = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), name])  # type: ignore[attr-defined]
-    return pytest.mark.parametrize("loop_name", LOOPS)(run)
+    on_each: Callable[..., None] = pytest.mark.parametrize("loop_name", LOOPS)(run)
+    return on_each

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 
+from tests.gateway.certificates import tls_contexts
 from tests.gateway.client_frames import handshake
 from tests.gateway.sites import PATIENCE_S, Site
 
@@ -19,7 +20,8 @@ class RawClient:
         self.writer = writer
 
     @classmethod
-    async def connect(cls, site: Site, context: ssl.SSLContext | None = None) -> RawClient:
+    async def connect(cls, site: Site) -> RawClient:
+        context = tls_contexts()[1] if site.tls else None
         if site.path:
             return cls(*await asyncio.open_unix_connection(site.path, ssl=context))
         return cls(*await asyncio.open_connection(*site.address, ssl=context))
@@ -29,7 +31,7 @@ class RawClient:
         cls, site: Site, context: ssl.SSLContext | None = None, *, behind: bytes = b""
     ) -> RawClient:
         """With the handshake done. `behind` is sent in one packet with the request."""
-        client = await cls.connect(site, context)
+        client = await cls.connect(site)
         client.send(handshake() + behind)
         head = await client.head()
         assert head.startswith(b"HTTP/1.1 101 "), head
@@ -66,6 +68,9 @@ class RawClient:
 
     def stop_reading(self) -> None:
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def read_on(self) -> None:
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
 
     def reset(self) -> None:
         """Vanish with a TCP reset."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from aiohttp import web
 
 from notify.domain.packet import frame
 from notify.gateway.websocket import HandedOver, WebSocketProtocol, hand_over
+from tests.gateway.certificates import tls_contexts
 
 PATIENCE_S = 10.0
 
@@ -38,6 +38,9 @@ class Recorder:
     def socket(self) -> WebSocketProtocol:
         assert self.protocol is not None
         return self.protocol
+
+    def is_closed(self) -> bool:
+        return bool(self.closed)
 
     def text_received(self, text: str) -> None:
         self.received.append(text)
@@ -68,10 +71,11 @@ class Recorder:
 class Site:
     """The running server. `owners` are the recorders of its connections, in the order they came."""
 
-    def __init__(self, runner: web.AppRunner, owners: asyncio.Queue[Recorder]) -> None:
+    def __init__(self, runner: web.AppRunner, owners: asyncio.Queue[Recorder], *, tls: bool) -> None:
         self.runner = runner
         self.address: tuple[str, int] = ("", 0)
         self.path = ""
+        self.tls = tls
         self.owners = owners
 
     @property
@@ -87,15 +91,19 @@ class Site:
 @asynccontextmanager
 async def serving(
     *,
-    context: ssl.SSLContext | None = None,
+    tls: bool = False,
     unix: Path | None = None,
     limit: int = 1 << 20,
-    close_timeout_s: float = 5.0,
+    close_timeout_s: float = 60.0,
     before: Callable[[web.Request], object] | None = None,
+    after: Callable[[], Awaitable[object]] | None = None,
     handler_cancellation: bool = False,
     owner: type[Recorder] = Recorder,
 ) -> AsyncIterator[Site]:
-    """Serve until the block is left, then end the connections left. `before` may be a coroutine function."""
+    """Serve until the block is left, then end what is left. The handler does `before` and `after`.
+
+    The time to answer a close frame is by default longer than any test waits.
+    """
     owners: asyncio.Queue[Recorder] = asyncio.Queue()
     all_owners: list[Recorder] = []
 
@@ -108,13 +116,16 @@ async def serving(
         new.protocol = hand_over(request, new, max_message_bytes=limit, close_timeout_s=close_timeout_s)
         all_owners.append(new)
         owners.put_nowait(new)
+        if after is not None:
+            await after()
         return HandedOver()
 
     app = web.Application()
     app.router.add_route("*", "/", handle)
     runner = web.AppRunner(app, handler_cancellation=handler_cancellation, shutdown_timeout=1.0)
     await runner.setup()
-    site = Site(runner, owners)
+    site = Site(runner, owners, tls=tls)
+    context = tls_contexts()[0] if tls else None
     if unix is not None:
         site.path = str(unix)
         await web.UnixSite(runner, site.path, ssl_context=context).start()
@@ -128,4 +139,4 @@ async def serving(
         for each in all_owners:
             if not each.closed:
                 each.socket.abort()
-            await each.until(lambda each=each: each.closed)
+            await each.until(each.is_closed)

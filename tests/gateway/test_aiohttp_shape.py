@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from base64 import b64encode
-from hashlib import sha1
 
 import pytest
 from aiohttp import web
-from aiohttp._websocket.helpers import WS_KEY, websocket_mask
+from aiohttp._websocket.helpers import websocket_mask
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
@@ -24,7 +22,7 @@ def source(function: object) -> str:
     return inspect.getsource(function)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["_message_tail", "_task_handler", "_upgraded", "_force_close", "transport"])
+@pytest.mark.parametrize("name", ["_message_tail", "_task_handler", "_force_close", "transport"])
 def test_the_request_handler_has_the_attributes(name: str) -> None:
     handler = RequestHandler.__new__(RequestHandler)
     slots = {slot for kind in RequestHandler.__mro__ for slot in getattr(kind, "__slots__", ())}
@@ -82,8 +80,3 @@ def test_the_mask_works_in_place_and_is_compiled() -> None:
     assert data == b"\x10\x21\x32\x43\x14\x25\x36"
     if sys.implementation.name == "cpython":
         assert websocket_mask.__name__ == "_websocket_mask_cython", "slow without its extension"
-
-
-def test_the_guid_is_the_one_of_aiohttp() -> None:
-    accept = b64encode(sha1(b"dGhlIHNhbXBsZSBub25jZQ==" + WS_KEY).digest())
-    assert accept == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -44,7 +45,7 @@ def codes(events: Iterable[Event]) -> list[int]:
 @CUTS
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 124, 125, 126, 127, 128, 65535, 65536, 65537])
 def test_1_messages_of_every_form_of_length(size: int, cut: int) -> None:
-    words = ("*ñ" * size).encode()[:size].decode(errors="ignore").ljust(size, "*").encode()[:size].decode()
+    words = "*" * (size & 1) + "ñ" * (size // 2)
     payload = bytes(i & 0xFF for i in range(size))
     assert read(text(words) + client_frame(BINARY, payload), cut) == [words, payload]
 
@@ -132,8 +133,7 @@ def test_2_a_control_frame_over_125_bytes_is_refused_from_its_header(opcode: int
 
 @CUTS
 def test_2_pongs_nobody_asked_for_are_ignored(cut: int) -> None:
-    stream = client_frame(PONG) + client_frame(PONG, b"unsolicited") + client_frame(PING, b"p")
-    assert read(stream, cut) == [Ping(b"p")]
+    assert read(client_frame(PONG) + client_frame(PONG, b"x") + client_frame(PING, b"p"), cut) == [Ping(b"p")]
 
 
 @CUTS
@@ -151,9 +151,8 @@ def test_2_ten_pings_in_order(cut: int) -> None:
 @pytest.mark.parametrize("reserved", range(1, 8))
 def test_3_reserved_bits_are_refused(reserved: int, opcode: int, cut: int) -> None:
     events = read(text("before") + client_frame(opcode, b"", reserved=reserved) + text("after"), cut)
-    assert events[0] == "before"
-    assert codes(events[1:]) == [1002]
     assert len(events) == 2
+    assert [events[0], *codes(events)] == ["before", 1002]
 
 
 @CUTS
@@ -161,15 +160,14 @@ def test_3_reserved_bits_are_refused(reserved: int, opcode: int, cut: int) -> No
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
 def test_4_unknown_opcodes_are_refused(opcode: int, payload: bytes, cut: int) -> None:
     events = read(text("before") + client_frame(opcode, payload) + client_frame(PING), cut)
-    assert events[0] == "before"
-    assert codes(events[1:]) == [1002]
     assert len(events) == 2
+    assert [events[0], *codes(events)] == ["before", 1002]
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CLOSE])
-def test_a_frame_without_a_mask_is_refused(opcode: int) -> None:
-    assert codes(read(client_frame(opcode, mask=None))) == [1002]
-    assert codes(read(client_frame(opcode, b"0123456789", mask=None))) == [1002]
+@pytest.mark.parametrize("payload", [b"", b"0123456789"])
+def test_a_frame_without_a_mask_is_refused(opcode: int, payload: bytes) -> None:
+    assert codes(read(client_frame(opcode, payload, mask=None))) == [1002]
 
 
 # 5 Fragmentation
@@ -200,8 +198,7 @@ def test_5_nothing_to_continue(final: bool, cut: int) -> None:
     stray = client_frame(CONTINUATION, b"non-continuation payload", final=final)
     assert codes(read(stray + text("Hello"), cut)) == [1002]
     events = read(b"".join(fragments(TEXT, b"a", b"b")) + stray, cut)
-    assert events[0] == "ab"
-    assert codes(events) == [1002]
+    assert [events[0], *codes(events)] == ["ab", 1002]
 
 
 @CUTS
@@ -363,8 +360,7 @@ def test_7_3_2_a_close_of_one_byte_and_7_5_1_a_bad_reason(cut: int) -> None:
 )
 def test_7_1_what_follows_a_close_is_ignored(after: bytes, cut: int) -> None:
     assert read(text("in time") + close(1000) + after, cut) == ["in time", Close(1000, "")]
-    unfinished = client_frame(TEXT, b"unfinished", final=False)
-    assert read(unfinished + close(1000) + after, cut) == [Close(1000, "")]
+    assert read(client_frame(TEXT, b"some", final=False) + close(1000) + after, cut) == [Close(1000, "")]
 
 
 def test_a_close_frame_of_ours_is_valid_whatever_the_reason() -> None:
@@ -392,12 +388,13 @@ def test_a_failed_reader_drops_what_it_had_and_stays_silent() -> None:
     reader = FrameReader(max_message_bytes=LIMIT)
     reader.feed(client_frame(BINARY, b"x" * 50000, final=False))
     assert not reader.idle
-    assert codes(reader.feed(client_frame(TEXT))) == [1002]
-    assert reader.idle
-    assert list(reader.feed(text("more"))) == []
+    assert [codes(reader.feed(stream)) for stream in (client_frame(TEXT), text("more"))] == [[1002], []]
+    assert reader._message is None
 
 
 def test_a_header_that_announces_much_makes_nothing_be_allocated() -> None:
+    tracemalloc.start()
     reader = FrameReader(max_message_bytes=1 << 40)
     reader.feed(client_frame(BINARY, b"x", length=1 << 39))
-    assert sum(map(sys.getsizeof, (reader, reader._message, reader._message.data))) < 500  # type: ignore[union-attr]
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()

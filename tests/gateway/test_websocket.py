@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ssl
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import aiohttp
@@ -16,39 +12,15 @@ import websockets
 from aiohttp import web
 from aiohttp.http import HttpRequestParser, StreamWriter
 from aiohttp.web_protocol import RequestHandler
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from notify.domain.packet import frame
+from tests.gateway.certificates import tls_contexts
 from tests.gateway.client_frames import BINARY, PING, client_frame, close, fragments, handshake, text
 from tests.gateway.loops import on_both_loops
 from tests.gateway.raw_client import RawClient
 from tests.gateway.sites import Recorder, Site, serving
 
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ssl.SSLContext, ssl.SSLContext]]:
-    """The server's and the client's, for a certificate made for the occasion."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    yield server, ssl.create_default_context(cafile=str(pem))
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
 async def converse(client: websockets.ClientConnection, site: Site) -> None:
@@ -66,7 +38,7 @@ async def converse(client: websockets.ClientConnection, site: Site) -> None:
     owner.socket.write(frame(b"one") + frame(b"\xff", BINARY) + frame(b"three"))
     assert [await client.recv() for _ in range(3)] == ["one", b"\xff", "three"]
     await client.close(3001, "bye")
-    await owner.until(lambda: owner.closed)
+    await owner.until(owner.is_closed)
     assert owner.closed == [(3001, True)]
     assert client.close_code == 3001
 
@@ -84,11 +56,9 @@ async def test_a_websockets_client_converses_over_a_unix_socket(tmp_path: Path) 
 
 
 @on_both_loops
-async def test_a_websockets_client_converses_over_tls(
-    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
-) -> None:
-    server, trusting = contexts
-    async with serving(context=server) as site, websockets.connect("wss" + site.url, ssl=trusting) as client:
+async def test_a_websockets_client_converses_over_tls() -> None:
+    _, trusting = tls_contexts()
+    async with serving(tls=True) as site, websockets.connect("wss" + site.url, ssl=trusting) as client:
         await converse(client, site)
 
 
@@ -107,7 +77,7 @@ async def test_an_aiohttp_client_converses_and_gets_no_extension_and_no_subproto
             owner.socket.close(1012, "restart")
             assert (await client.receive()).type is aiohttp.WSMsgType.CLOSE
             assert client.close_code == 1012
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1012, True)]
 
 
@@ -128,11 +98,9 @@ async def test_frames_in_one_packet_with_the_request_are_read() -> None:
 
 
 @on_both_loops
-async def test_frames_in_one_packet_with_the_request_are_read_over_tls(
-    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
-) -> None:
-    async with serving(context=contexts[0]) as site:
-        client = await RawClient.open(site, contexts[1], behind=text("echo first"))
+async def test_frames_in_one_packet_with_the_request_are_read_over_tls() -> None:
+    async with serving(tls=True) as site:
+        client = await RawClient.open(site, behind=text("echo first"))
         assert await client.frame() == (1, b"echo first")
         await client.leave()
 
@@ -144,16 +112,14 @@ async def test_a_whole_conversation_in_one_packet_is_heard() -> None:
         client.send(handshake() + text("hello") + close(3000))
         assert (await client.rest()).endswith(b"\x88\x02\x0b\xb8")
         owner = await site.owner()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert (owner.received, owner.closed) == (["hello"], [(3000, True)])
         await client.leave()
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@TLS
 @on_both_loops
-async def test_much_sent_while_the_handler_waits_is_all_read_in_order(
-    tls: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
-) -> None:
+async def test_much_sent_while_the_handler_waits_is_all_read_in_order(tls: bool) -> None:
     gate = asyncio.Event()
     requests: list[web.Request] = []
 
@@ -161,8 +127,8 @@ async def test_much_sent_while_the_handler_waits_is_all_read_in_order(
         requests.append(request)
         await gate.wait()
 
-    async with serving(context=contexts[0] if tls else None, before=before) as site:
-        client = await RawClient.connect(site, contexts[1] if tls else None)
+    async with serving(tls=tls, before=before) as site:
+        client = await RawClient.connect(site)
         client.send(handshake())
         for i in range(300):
             client.send(text(f"{i} " + "x" * 10_000))
@@ -201,13 +167,11 @@ def remains() -> list[object]:
     return [it for it in gc.get_objects() if isinstance(it, kinds)]
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@TLS
 @on_both_loops
-async def test_nothing_of_aiohttp_is_left_per_connection(
-    tls: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
-) -> None:
-    async with serving(context=contexts[0] if tls else None) as site:
-        clients = [await RawClient.open(site, contexts[1] if tls else None) for _ in range(20)]
+async def test_nothing_of_aiohttp_is_left_per_connection(tls: bool) -> None:
+    async with serving(tls=tls) as site:
+        clients = [await RawClient.open(site) for _ in range(20)]
         owners = [await site.owner() for _ in clients]
         for client in clients:
             client.send(text("echo settled"))
@@ -221,12 +185,9 @@ async def test_nothing_of_aiohttp_is_left_per_connection(
             await client.leave()
 
 
-@pytest.mark.parametrize("handler_cancellation", [False, True])
 @on_both_loops
-async def test_stopping_the_server_neither_waits_for_a_connection_nor_ends_it(
-    handler_cancellation: bool,
-) -> None:
-    async with serving(handler_cancellation=handler_cancellation) as site:
+async def test_stopping_the_server_neither_waits_for_a_connection_nor_ends_it() -> None:
+    async with serving() as site:
         client = await RawClient.open(site)
         async with asyncio.timeout(0.9):  # aiohttp would wait one second for a connection of its own
             await site.runner.cleanup()
@@ -235,98 +196,27 @@ async def test_stopping_the_server_neither_waits_for_a_connection_nor_ends_it(
         await client.leave()
 
 
+@pytest.mark.parametrize("handler_cancellation", [False, True])
 @on_both_loops
-async def test_the_access_log_has_a_line_for_the_handshake(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG", "aiohttp.access")
-    async with serving() as site:
-        client = await RawClient.open(site)
-        client.send(text("echo x"))
-        await client.frame()
-        await client.leave()
-    lines = [record.getMessage() for record in caplog.records if record.name == "aiohttp.access"]
-    assert len(lines) == 1
-    assert '"GET / HTTP/1.1" 101 ' in lines[0]
+async def test_the_handler_may_go_on_and_is_not_the_servers_any_more(handler_cancellation: bool) -> None:
+    gate, connections = asyncio.Event(), list[object]()
 
+    async def after() -> None:
+        await gate.wait()
+        assert site.runner.server is not None
+        connections.append(site.runner.server.connections)
 
-# Handshakes that are refused
-
-
-@pytest.mark.parametrize(
-    ("request_head", "status", "header"),
-    [
-        (handshake(without="Upgrade"), 426, "upgrade: websocket"),
-        (handshake(without="Connection"), 426, "connection: upgrade"),
-        (handshake(Upgrade="h2c"), 426, "upgrade: websocket"),
-        (handshake(Upgrade="websocket, h2c"), 426, "upgrade: websocket"),
-        (handshake(Connection="keep-alive"), 426, "upgrade: websocket"),
-        (handshake().replace(b"HTTP/1.1", b"HTTP/1.0"), 426, "upgrade: websocket"),
-        (handshake(without="Sec-WebSocket-Version"), 400, "sec-websocket-version: 13"),
-        (handshake(Sec_WebSocket_Version="8"), 426, "sec-websocket-version: 13"),
-        (handshake(Sec_WebSocket_Version="14"), 426, "sec-websocket-version: 13"),
-        (handshake(without="Sec-WebSocket-Key"), 400, ""),
-        (handshake(Sec_WebSocket_Key="dGhlIHNhbXBsZQ=="), 400, ""),
-        (handshake(Sec_WebSocket_Key="*GhlIHNhbXBsZSBub25jZQ=="), 400, ""),
-        (handshake(Sec_WebSocket_Key="ü" * 24), 400, ""),
-        (handshake(Content_Length="4") + b"body", 400, ""),
-        (handshake().replace(b"GET", b"POST"), 405, "allow: get"),
-    ],
-)
-@on_both_loops
-async def test_a_wrong_handshake_is_refused(request_head: bytes, status: int, header: str) -> None:
-    async with serving() as site:
-        client = await RawClient.connect(site)
-        client.send(request_head)
-        head = (await client.head()).decode().lower()
-        assert head.startswith((f"http/1.1 {status} ", f"http/1.0 {status} "))
-        assert header in head
-        assert "sec-websocket-accept" not in head
-        assert site.owners.empty()
-        await client.leave()
-
-
-@on_both_loops
-async def test_frames_behind_a_refused_handshake_are_not_read_as_requests(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with serving() as site:
-        client = await RawClient.connect(site)
-        client.send(handshake(Sec_WebSocket_Version="12") + text("GET / HTTP/1.1") * 20)
-        answer = await client.rest()
-        assert answer.count(b"HTTP/1.1") == 1
-        await client.leave()
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-@on_both_loops
-async def test_a_client_that_left_during_the_handler_is_not_handed_over() -> None:
-    gone = asyncio.Event()
-
-    async def before(request: web.Request) -> None:
-        await gone.wait()
-        while request.transport is not None:
-            await asyncio.sleep(0.005)
-        finished.set()
-
-    finished = asyncio.Event()
-    async with serving(before=before) as site:
-        client = await RawClient.connect(site)
-        client.send(handshake())
-        await client.leave()
-        gone.set()
+    async with serving(after=after, handler_cancellation=handler_cancellation) as site:
+        client = await RawClient.open(site, behind=text("echo meanwhile"))
+        assert await client.frame() == (1, b"echo meanwhile")
+        gate.set()
         async with asyncio.timeout(10):
-            await finished.wait()
-    assert site.owners.empty()
-
-
-def test_the_accept_key_is_that_of_the_rfc() -> None:
-    async def run() -> None:
-        async with serving() as site:
-            client = await RawClient.connect(site)
-            client.send(handshake(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ=="))
-            assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in await client.head()
-            await client.leave()
-
-    asyncio.run(run())
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0.005)
+        assert connections == [[]]
+        client.send(text("echo afterwards"))
+        assert await client.frame() == (1, b"echo afterwards")
+        await client.leave()
 
 
 # Peers who read slowly
@@ -343,19 +233,17 @@ async def fill(owner: Recorder) -> int:
     return count
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@TLS
 @on_both_loops
-async def test_a_slow_reader_pauses_and_resumes_its_owner(
-    tls: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
-) -> None:
-    async with serving(context=contexts[0] if tls else None) as site:
-        client = await RawClient.open(site, contexts[1] if tls else None)
+async def test_a_slow_reader_pauses_and_resumes_its_owner(tls: bool) -> None:
+    async with serving(tls=tls) as site:
+        client = await RawClient.open(site)
         owner = await site.owner()
         client.stop_reading()
         count = await fill(owner)
         assert owner.pauses == [True]
         assert owner.socket.buffered > 50_000
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_on()
         assert [(await client.frame())[1][:6] for _ in range(count)] == [b"%06d" % i for i in range(count)]
         await owner.until(lambda: owner.pauses == [True, False])
         assert owner.socket.buffered == 0
@@ -375,7 +263,7 @@ async def test_who_pings_without_reading_does_not_fill_our_memory() -> None:
         client.send(text("done"))
         await owner.until(lambda: "done" in owner.received)
         assert owner.socket.buffered <= full
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_on()
         for _ in range(count):
             await client.frame()
         assert await client.frame() == (0xA, b"%0125d" % 999), "the latest ping is answered"
@@ -396,7 +284,7 @@ async def test_a_connection_that_is_paused_when_it_is_handed_over_says_so() -> N
         client.send(handshake())
         owner = await site.owner()
         assert owner.pauses == [True]
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.read_on()
         await client.reader.readexactly(size)
         assert b" 101 " in await client.head()
         await owner.until(lambda: owner.pauses == [True, False])

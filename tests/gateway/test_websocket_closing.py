@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from notify.domain.packet import frame
+from notify.gateway.frames import FrameReader
 from notify.gateway.websocket import WebSocketProtocol
 from tests.gateway.client_frames import BINARY, CLOSE, PING, TEXT, client_frame, close, text
 from tests.gateway.loops import on_both_loops
 from tests.gateway.raw_client import RawClient
 from tests.gateway.sites import Recorder, Site, serving
+
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
 async def opened(site: Site) -> tuple[RawClient, Recorder]:
@@ -31,26 +35,30 @@ async def stuff(client: RawClient, owner: Recorder) -> None:
 
 
 @pytest.mark.parametrize("code", [None, 1000, 1001, 3000, 4999])
+@TLS
 @on_both_loops
-async def test_a_close_frame_is_answered_with_its_code_and_the_connection_ended(code: int | None) -> None:
-    async with serving() as site:
+async def test_a_close_frame_is_answered_with_its_code_and_the_connection_ended(
+    tls: bool, code: int | None
+) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         client.send(text("last") + close(code, b"" if code is None else b"bye") + text("too late"))
         assert await client.closing() == (code or 1005)
         assert await client.rest() == b""
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.received == ["last"]
         assert owner.closed == [(code or 1005, True)]
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_closes_without_reading_does_not_hold_us() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_closes_without_reading_does_not_hold_us(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         client.send(close(1000))
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1000, True)]
         await gone(owner.socket)
         await client.leave()
@@ -69,18 +77,19 @@ async def test_a_peer_that_ends_its_stream_without_reading_does_not_hold_us() ->
         client, owner = await opened(site)
         await stuff(client, owner)
         client.writer.write_eof()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1006, False)]
         await gone(owner.socket)
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_leaves_without_a_close_frame_is_lost() -> None:
-    async with serving() as site:
+async def test_a_peer_that_leaves_without_a_close_frame_is_lost(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         await client.leave()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1006, False)]
 
 
@@ -89,7 +98,7 @@ async def test_a_peer_that_resets_the_connection_is_lost() -> None:
     async with serving() as site:
         client, owner = await opened(site)
         client.reset()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1006, False)]
         for _ in range(10):
             owner.socket.write(frame(b"to nobody"))
@@ -98,22 +107,24 @@ async def test_a_peer_that_resets_the_connection_is_lost() -> None:
         assert owner.closed == [(1006, False)]
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_resets_while_we_write_is_lost() -> None:
-    async with serving() as site:
+async def test_a_peer_that_resets_while_we_write_is_lost(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         client.reset()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1006, False)]
 
 
 # We close
 
 
+@TLS
 @on_both_loops
-async def test_our_close_waits_for_the_answer_and_for_nothing_more() -> None:
-    async with serving() as site:
+async def test_our_close_waits_for_the_answer_and_for_nothing_more(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         owner.socket.write(frame(b"before"))
         owner.socket.close(1001, "going away")
@@ -123,7 +134,7 @@ async def test_our_close_waits_for_the_answer_and_for_nothing_more() -> None:
         assert await client.frame() == (CLOSE, b"\x03\xe9going away")
         client.send(text("crossed the close on its way") + client_frame(PING) + close(1001))
         assert await client.rest() == b"", "nothing after our close frame"
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1001, True)]
         assert owner.received == []
         await client.leave()
@@ -141,13 +152,14 @@ async def test_both_closing_at_once_is_clean() -> None:
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_does_not_answer_our_close_is_cut_off() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_does_not_answer_our_close_is_cut_off(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         owner.socket.close(1001)
         assert await client.closing() == 1001
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1001, False)]
         await client.leave()
 
@@ -159,17 +171,18 @@ async def test_a_peer_that_answers_our_close_by_leaving_is_not_clean() -> None:
         owner.socket.close(1001)
         assert await client.closing() == 1001
         await client.leave()
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1001, False)]
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_does_not_read_our_close_is_cut_off() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_does_not_read_our_close_is_cut_off(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         owner.socket.close(1001)
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1001, False)]
         assert owner.pauses == [True], "no news of writing once closing has begun"
         await client.leave()
@@ -188,15 +201,16 @@ async def test_a_peer_that_talks_on_after_our_close_is_cut_off() -> None:
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_abort_drops_what_was_not_sent() -> None:
-    async with serving() as site:
+async def test_abort_drops_what_was_not_sent(tls: bool) -> None:
+    async with serving(tls=tls) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
         owner.socket.abort()
         assert owner.closed == [], "in a later turn"
         owner.socket.write(frame(b"after"))
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1006, False)]
         await client.leave()
 
@@ -207,8 +221,36 @@ async def test_an_owner_that_aborts_hears_nothing_more() -> None:
         client, owner = await opened(site)
         owner.on_text = lambda _: owner.socket.abort()
         client.send(text("one") + text("two") + client_frame(PING) + close(1000))
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert (owner.received, owner.closed) == (["one"], [(1006, False)])
+        await client.leave()
+
+
+@on_both_loops
+async def test_a_peer_that_catches_up_after_our_close_can_still_answer_it() -> None:
+    async with serving() as site:
+        client, owner = await opened(site)
+        await stuff(client, owner)
+        owner.socket.close(1001)
+        client.read_on()
+        opcode = TEXT
+        while opcode == TEXT:
+            opcode, _ = await client.frame()
+        client.send(close(1001))
+        await owner.until(owner.is_closed)
+        assert owner.closed == [(1001, True)]
+        assert owner.pauses == [True], "no news of writing once closing has begun"
+        await client.leave()
+
+
+@on_both_loops
+async def test_what_was_pushed_is_read_before_the_end_of_the_stream() -> None:
+    async with serving() as site:
+        client, owner = await opened(site)
+        owner.socket.push(text("early"))
+        owner.socket.eof_received()  # as uvloop may do before it gets to what is to be done soon
+        assert (owner.received, owner.closed) == (["early"], [(1006, False)])
+        owner.socket.abort()
         await client.leave()
 
 
@@ -232,7 +274,7 @@ async def test_a_peer_that_breaks_a_rule_is_told_which_code(fault: bytes, code: 
         client.send(text("fine") + fault + b"\x00" * 200_000)
         assert await client.closing() == code
         assert await client.rest() == b"", "the stream ends with the close frame"
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.received == ["fine"]
         assert owner.closed == [(code, False)]
         client.send(text("deaf now"))
@@ -241,12 +283,15 @@ async def test_a_peer_that_breaks_a_rule_is_told_which_code(fault: bytes, code: 
         assert owner.received == ["fine"]
 
 
+@TLS
 @on_both_loops
-async def test_a_peer_that_breaks_a_rule_and_stays_is_cut_off() -> None:
-    async with serving(close_timeout_s=0.05) as site:
+async def test_a_peer_that_breaks_a_rule_and_stays_is_cut_off(tls: bool) -> None:
+    async with serving(tls=tls, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         client.send(client_frame(TEXT, b"x", mask=None))
-        await owner.until(lambda: owner.closed)
+        assert await client.closing() == 1002
+        await owner.until(owner.is_closed)
+        assert owner.closed == [(1002, False)]
         await gone(owner.socket)
         await client.leave()
 
@@ -259,7 +304,7 @@ async def test_a_peer_that_breaks_a_rule_in_answer_to_our_close_is_ended_at_once
         client.send(client_frame(TEXT, b"x", mask=None))
         assert await client.closing() == 1001
         assert await client.rest() == b""
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1001, False)]
         await gone(owner.socket)
         await client.leave()
@@ -273,7 +318,7 @@ async def test_an_owner_that_raises_closes_with_1011_and_is_logged(caplog: pytes
         assert await client.closing() == 1011
         client.send(close(1011))
         assert await client.rest() == b""
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1011, True)]
         assert owner.received == [b"raise"]
         await client.leave()
@@ -299,7 +344,7 @@ async def test_an_owner_that_raises_anywhere_does_not_reach_the_loop(
     async with serving(owner=Clumsy, close_timeout_s=0.05) as site:
         client, owner = await opened(site)
         await stuff(client, owner)
-        await owner.until(lambda: owner.closed)
+        await owner.until(owner.is_closed)
         assert owner.closed == [(1011, False)]
         await client.leave()
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["paused", "closed"]
@@ -316,11 +361,21 @@ async def test_a_code_that_must_not_be_sent_is_refused_and_leaves_the_connection
         await client.leave()
 
 
+@TLS
 @on_both_loops
-async def test_a_closed_protocol_keeps_no_owner() -> None:
-    async with serving() as site:
-        client, owner = await opened(site)
-        client.send(close(1000))
-        await owner.until(lambda: owner.closed)
-        assert owner.socket._owner is None
-        await client.leave()
+async def test_a_closed_connection_leaves_nothing_behind_not_even_for_the_collector(tls: bool) -> None:
+    gc.collect()
+    async with serving(tls=tls) as site:
+        for ending in (close(1000), client_frame(TEXT, b"x", mask=None), b""):
+            client, owner = await opened(site)
+            client.send(ending)
+            if ending:
+                await client.closing()
+            await client.leave()
+            await owner.until(owner.is_closed)
+            await gone(owner.socket)
+            assert owner.socket._owner is None
+            owner.protocol = None
+        del client
+    # Also no timer that would keep one for a while: this one would run for a minute.
+    assert [it for it in gc.get_objects() if isinstance(it, WebSocketProtocol | FrameReader)] == []
