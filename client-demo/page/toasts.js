@@ -59,12 +59,14 @@ export class Toasts {
   }
 
   #leave(toast) {
+    const focused = toast.contains(document.activeElement);
     toast.remove();
     if (this.waiting.length > 0 && this.urgent.childElementCount < URGENT_AT_ONCE) {
       this.#open(this.waiting.shift(), this.urgent);
     }
     if (this.#shown() === 0) this.skipped = 0;
     this.#drawMore();
+    if (focused) this.element.querySelector("button:not([hidden])")?.focus(); // not back to the top of the page
   }
 
   #drawMore() {

@@ -47,6 +47,7 @@ def test_a_flood_of_urgent_ones_takes_turns(screen: Screen) -> None:
     expect(toasts.locator(".toast-title")).to_have_text(["Urgent 1", "Urgent 2"])
     toasts.first.get_by_role("button", name="Dismiss").click()
     expect(toasts.locator(".toast-title")).to_have_text(["Urgent 2", "Urgent 3"])
+    expect(toasts.first.get_by_role("button", name="Dismiss")).to_be_focused()
 
 
 def test_the_bell_marks_everything_as_seen(screen: Screen) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import jwt
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -35,6 +37,31 @@ def test_a_refused_token_is_said_so(browser: Browser, demo: Demo) -> None:
     expect(page.locator("#person-ada")).to_have_attribute("data-state", "refused")
     expect(page.locator("#person-bo")).to_have_attribute("data-state", "live")
     expect(page.locator("#person-ada").get_by_role("button", name="Cut my connection")).to_be_disabled()
+    context.close()
+
+
+def token(demo: Demo, *, expires_in_s: int) -> str:
+    claims = {"sub": "ada", "exp": int(time.time()) + expires_in_s}
+    return jwt.encode(claims, demo.secrets["jwt_secret"], algorithm="HS256")
+
+
+@pytest.mark.parametrize(
+    ("expires_in_s", "shown"),
+    [(-10, "Refused: "), (7, "Token refreshed")],
+    ids=["an expired one", "one that expires while connected"],
+)
+def test_a_token_that_runs_out_is_renewed(
+    browser: Browser, demo: Demo, expires_in_s: int, shown: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    config = demo.get("config.json")
+    config["people"][0]["token"] = token(demo, expires_in_s=expires_in_s)
+    page.route("**/config.json", lambda route: route.fulfill(json=config), times=1)
+    page.goto(demo.page)
+    ada = page.locator("#person-ada")
+    expect(ada.locator(".journal-lines")).to_contain_text(shown, timeout=15_000)
+    expect(ada).to_have_attribute("data-state", "live")
     context.close()
 
 

@@ -30,7 +30,7 @@ def test_payloads_are_text(screen: Screen) -> None:
                 "to": {"user": "ada"},
                 "title": f"{index} {payload}",
                 "body": payload,
-                "category": payload[:60].strip() if index % 2 else "xss",
+                "category": payload[:60] if payload.isprintable() else "xss",
                 "priority": ("normal", "high", "urgent")[index % 3],
                 "data": {"html": payload, "__proto__": payload},
             }
