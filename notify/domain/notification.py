@@ -53,6 +53,8 @@ class Target:
 
         In a user's own namespace there is one channel only, its `all`.
         """
+        if len(self.users) == 1 and not self.rooms and not self.all and namespace == "/":
+            return (Channel(namespace, "user", self.users[0]),)  # nearly all of them
         if owner_of(namespace) is not None:
             mine = self.all or owner_of(namespace) in self.users
             return (Channel(namespace, "all"),) if mine else ()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from ulid import ULID
 
 from notify.domain.channel import Channel
 from notify.domain.errors import Forbidden, InFlight, Invalid, KeyReused, NotifyError
 from notify.domain.notification import RESERVED_EVENTS, Accepted, Notification
+from notify.domain.notification_id import derived_id, new_id
 from notify.domain.offset import Offset
 from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys
@@ -56,10 +56,7 @@ class Origin:
 
     def item_id(self, index: int) -> str:
         """The id of a batch's item."""
-        if not self.once:
-            return f"ntf_{ULID()}"
-        head = ULID.from_str(self.id.removeprefix("ntf_")).bytes[:6]
-        return f"ntf_{ULID.from_bytes(head + hashlib.sha256(f'{self.id}:{index}'.encode()).digest()[:10])}"
+        return derived_id(self.id, index, self.created_ms) if self.once else new_id(self.created_ms)
 
 
 class Publisher:
@@ -156,7 +153,8 @@ class Publisher:
         self._stats.published[notification.target.kind] += 1
 
     async def _begin(self, idempotency: Idempotency | None) -> tuple[Origin, bool]:
-        origin = Origin(f"ntf_{ULID()}", int(self._now() * 1000), once=idempotency is not None)
+        created_ms = int(self._now() * 1000)
+        origin = Origin(new_id(created_ms), created_ms, once=idempotency is not None)
         if idempotency is None:
             return origin, False
         claimed = await self._keys.claim(
@@ -178,10 +176,14 @@ class Publisher:
 def _accepted(
     notification_id: str, notification: Notification, origin: Origin, *, replayed: bool
 ) -> Accepted:
-    created = datetime.fromtimestamp(origin.created_ms / 1000, UTC)
     ttl_s = notification.ttl_s
-    expires = datetime.fromtimestamp(origin.created_ms / 1000 + ttl_s, UTC) if ttl_s else None
-    return Accepted(notification_id, created, expires, replayed)
+    expires = _moment(origin.created_ms + ttl_s * 1000) if ttl_s else None
+    return Accepted(notification_id, _moment(origin.created_ms), expires, replayed)
+
+
+@lru_cache(maxsize=1024)
+def _moment(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)
 
 
 def _entries(accepted: Accepted, notification: Notification, origin: Origin, *, prefix: str) -> list[Entry]:
@@ -233,6 +235,7 @@ def _array(accepted: Accepted, notification: Notification) -> bytes:
     return orjson.dumps([notification.event, shown])[:-1]
 
 
+@lru_cache(maxsize=1024)
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, to the millisecond."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
