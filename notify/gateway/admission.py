@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 Form = tuple[str, bool]
 
+SID_LENGTH = 20
+"""Characters, 6 bits each, as in Socket.IO's own sids."""
+
 
 class Admission:
     """Lets clients into namespaces, with their session back if they had one; sees them off again.
@@ -82,8 +85,7 @@ class Admission:
             return
         request: dict[str, Any] = data if isinstance(data, dict) else {}
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._admit(socket, namespace, identity, request)
+            await self._admit(socket, namespace, identity, request)
         except (Unavailable, TimeoutError):
             self._drop(socket, namespace)
             self._stats.connect_errors["unavailable"] += 1
@@ -206,9 +208,11 @@ class Admission:
         return member
 
     async def _subscribed(self, member: Member) -> None:
-        for room in member.rooms:
-            if not room.ready:
-                await self._manager.subscriber.ready(room)
+        waiting = [room for room in member.rooms if not room.ready]
+        if waiting:
+            async with asyncio.timeout(self._timeout_s):
+                for room in waiting:
+                    await self._manager.subscriber.ready(room)
 
     def _let_in(self, member: Member, floor: Offset, *, recovered: bool) -> None:
         """CONNECT, `session:ready`, and then what was live meanwhile."""
