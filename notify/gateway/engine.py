@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -350,7 +351,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self._closing:
             # The websockets' closing handshakes, which time out by themselves.
             self._all_closed = asyncio.get_running_loop().create_future()
-            await self._all_closed
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHUTDOWN_GRACE_S):
+                    await self._all_closed
 
     def _get_socket(self, sid: str) -> EngineSocket:
         socket = self.sockets.get(sid) or self.leaving.get(sid)
