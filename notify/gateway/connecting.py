@@ -1,9 +1,9 @@
-"""From a CONNECT packet to its answer, without an admission: python-socketio's connect handlers."""
+"""From a CONNECT packet to its answer: by an admission, or by python-socketio's connect handlers."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from socketio import exceptions as sio_exceptions
 from socketio import packet as sio_packet
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 MAX_BACKLOG = 256
 """Packets that a client may send to a namespace before it is let in."""
+
+
+class Admission(Protocol):
+    """Takes CONNECT out of the server's hands: authentication, recovery, channels."""
+
+    async def connect(self, socket: EngineSocket, namespace: str, data: object) -> None:
+        """Let a client in or refuse it, and answer it. It may find `socket.closed` after any await; a member
+        that is in `socket.members` when this returns, on a closed socket, is reported by `lost`."""
+
+    def lost(self, member: Member, reason: str) -> None:
+        """The transport of a member is gone."""
+
+    def left(self, member: Member) -> None:
+        """A member has left by DISCONNECT, its own or one that `SocketServer.disconnect` has sent."""
 
 
 class Connecting:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import engineio
 import orjson
@@ -16,71 +17,28 @@ from notify.gateway.flusher import Flusher
 from notify.gateway.handlers import Handlers
 from notify.gateway.heartbeat import Heartbeat, Wheel
 from notify.gateway.limits import HandshakeLimits
+from notify.gateway.parted import Parted
 from notify.gateway.plain import PlainReceiver, message_wire
 from notify.gateway.polling import Polling, TooLarge, response
 from notify.gateway.proxies import TrustedProxies
+from notify.gateway.receiver import Receiver
+from notify.gateway.refusal import (
+    BAD_HANDSHAKE_METHOD,
+    BAD_REQUEST,
+    FORBIDDEN,
+    UNKNOWN_SID,
+    UNKNOWN_TRANSPORT,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    refuse,
+)
 from notify.gateway.socket import EngineSocket
 from notify.gateway.stats import GatewayStats
 from notify.gateway.upgrade import Probe, Unwanted
 from notify.gateway.websocket import HandedOver, hand_over
 
-(
-    UNKNOWN_TRANSPORT,
-    UNKNOWN_SID,
-    BAD_HANDSHAKE_METHOD,
-    BAD_REQUEST,
-    FORBIDDEN,
-    UNSUPPORTED_PROTOCOL_VERSION,
-) = range(6)
-"""The codes of a refused request; those of the reference implementation, which clients may know."""
-_MESSAGES = (
-    "Transport unknown",
-    "Session ID unknown",
-    "Bad handshake method",
-    "Bad request",
-    "Forbidden",
-    "Unsupported protocol version",
-)
 _PATIENCE_TICK_S = 0.05
 SHUTDOWN_GRACE_S = 5.0
 """What disconnect handlers get to finish when the server stops."""
-
-
-class Receiver(Protocol):
-    """The layer above, which is told what arrives. Every call is synchronous."""
-
-    def notes(self, request: web.Request) -> Any:
-        """What is to be kept of the handshake's request, which is gone when the connection is opened."""
-
-    def opened(self, socket: EngineSocket, notes: Any) -> None:
-        """A handshake has been accepted."""
-
-    def text(self, socket: EngineSocket, data: str) -> None:
-        """A text message, without its packet type."""
-
-    def binary(self, socket: EngineSocket, data: bytes) -> None:
-        """A binary message."""
-
-    def closed(self, socket: EngineSocket, reason: str) -> None:
-        """The connection has ended. Called once for each that was opened."""
-
-    def connect_timed_out(self, socket: EngineSocket) -> None:
-        """The client has not connected to anything in time."""
-
-
-class _Parted:
-    """The last words for a long-polling client whose next GET has not come yet."""
-
-    __slots__ = ("body", "engine", "sid")
-
-    def __init__(self, engine: Engine, sid: str, body: bytes) -> None:
-        self.engine = engine
-        self.sid = sid
-        self.body = body
-
-    def give_up(self) -> None:
-        """It did not come."""
-        self.engine.parted.pop(self.sid, None)
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
@@ -137,7 +95,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.sockets: dict[str, EngineSocket] = {}
         self.leaving: dict[str, EngineSocket] = {}
         """Ended, while a disconnect handler still runs: their sessions can be read."""
-        self.parted: dict[str, _Parted] = {}
+        self.parted: dict[str, Parted] = {}
         """Ended by us, while the client's last poll is awaited."""
         self.receiver: Receiver = PlainReceiver(self)
         self.send_buffer_limit = send_buffer_limit
@@ -172,25 +130,27 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             allowed = self.cors.allows(request)
             return web.Response(status=200, text="OK", headers=self.cors.headers(request, allowed=allowed))
         if transport not in self.transports:
-            return self._refuse(request, UNKNOWN_TRANSPORT)
+            return refuse(self.cors, request, UNKNOWN_TRANSPORT)
         if not self.cors.allows(request):
             self.stats.handshakes_refused["origin"] += 1
             origin = request.headers["Origin"]
             self._log_error_once(f"{origin} is not an accepted origin.", "bad-origin")
-            return self._refuse(request, FORBIDDEN, f"{origin} is not an accepted origin.", allowed=False)
+            return refuse(
+                self.cors, request, FORBIDDEN, f"{origin} is not an accepted origin.", allowed=False
+            )
         sid = query.get("sid")
         if sid:
             return await self._continue(request, transport, sid)
         if request.method != "GET":
-            return self._refuse(request, BAD_HANDSHAKE_METHOD)
+            return refuse(self.cors, request, BAD_HANDSHAKE_METHOD)
         if query.get("EIO") != "4":
-            return self._refuse(request, UNSUPPORTED_PROTOCOL_VERSION)
+            return refuse(self.cors, request, UNSUPPORTED_PROTOCOL_VERSION)
         if transport == "websocket" and request.headers.get("Upgrade", "").lower() != "websocket":
-            return self._refuse(request, BAD_REQUEST)
+            return refuse(self.cors, request, BAD_REQUEST)
         refusal = self.limits.refusal()
         if refusal is not None:
             headers = {"Retry-After": str(refusal.retry_after_s)}
-            return self._refuse(request, FORBIDDEN, refusal.message, status=503, headers=headers)
+            return refuse(self.cors, request, FORBIDDEN, refusal.message, status=503, headers=headers)
         return await self._handshake(request, transport)
 
     async def _handshake(self, request: web.Request, transport: str) -> web.StreamResponse:
@@ -238,35 +198,35 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         socket = self.sockets.get(sid)
         if socket is None or socket.reason is not None:
             polls = request.method == "GET" and transport == "polling"
-            parted = self.parted.pop(sid, None) if polls else None
+            parted = self.parted.get(sid) if polls else None
             if parted is None:
-                return self._refuse(request, UNKNOWN_SID)
-            return response(self, request, parted.body, self.cors.headers(request))
+                return refuse(self.cors, request, UNKNOWN_SID)
+            return response(self, request, parted.next(), self.cors.headers(request))
         if transport == "websocket":
             return self._upgrade(request, socket)
         polling = socket.polling
         if polling is None:
-            return self._refuse(request, BAD_REQUEST)
+            return refuse(self.cors, request, BAD_REQUEST)
         if request.method == "GET":
             body = await polling.get(request)
             if body is None:
-                return self._refuse(request, BAD_REQUEST)
+                return refuse(self.cors, request, BAD_REQUEST)
             return response(self, request, body, self.cors.headers(request))
         if request.method == "POST":
             try:
                 survived = await polling.post(request)
             except TooLarge:
-                return self._refuse(request, BAD_REQUEST, "Payload too large", status=413)
+                return refuse(self.cors, request, BAD_REQUEST, "Payload too large", status=413)
             if not survived:
-                return self._refuse(request, BAD_REQUEST)
+                return refuse(self.cors, request, BAD_REQUEST)
             headers = self.cors.headers(request)
             headers["Cache-Control"] = "no-store"
             return web.Response(text="ok", headers=headers)
-        return self._refuse(request, BAD_REQUEST)
+        return refuse(self.cors, request, BAD_REQUEST)
 
     def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() != "websocket" or not self.allow_upgrades:
-            return self._refuse(request, BAD_REQUEST)
+            return refuse(self.cors, request, BAD_REQUEST)
         if socket.websocket is not None or socket.probe is not None:
             # After the handshake, as the protocol asks: the one that is there is not disturbed.
             hand_over(request, Unwanted(), max_message_bytes=1024).close()
@@ -279,20 +239,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             raise
         socket.probe = probe
         return HandedOver()
-
-    def _refuse(
-        self,
-        request: web.Request,
-        code: int,
-        message: str | None = None,
-        *,
-        status: int = 400,
-        headers: Mapping[str, str] | None = None,
-        allowed: bool = True,
-    ) -> web.Response:
-        body = orjson.dumps({"code": code, "message": message or _MESSAGES[code]})
-        all_headers = {**self.cors.headers(request, allowed=allowed), **(headers or {})}
-        return web.Response(status=status, body=body, content_type="application/json", headers=all_headers)
 
     def _open_packet(self, sid: str, transport: str) -> bytes:
         tail = self._open_tail.get(transport)
@@ -330,11 +276,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.stats.polling_connections -= 1
         self.stats.websocket_connections += 1
 
-    def part(self, sid: str, body: bytes) -> None:
-        """Keep the last words of a session for the client's next poll, for a ping timeout at most."""
+    def part(self, sid: str, bodies: Sequence[bytes]) -> None:
+        """Keep the last words of a session for the client's next polls, for a ping timeout at most."""
         if not self._stopped:
-            parted = self.parted[sid] = _Parted(self, sid, body)
-            self.patience.add(parted, self.ping_timeout)
+            self.parted[sid] = Parted(self, sid, bodies)
 
     def ended(self, socket: EngineSocket, reason: str) -> None:
         """A connection has ended: nothing of it stays here."""
@@ -406,7 +351,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self._closing:
             # The websockets' closing handshakes, which time out by themselves.
             self._all_closed = asyncio.get_running_loop().create_future()
-            await self._all_closed
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHUTDOWN_GRACE_S):
+                    await self._all_closed
 
     def _get_socket(self, sid: str) -> EngineSocket:
         socket = self.sockets.get(sid) or self.leaving.get(sid)

@@ -69,12 +69,13 @@ class Polling:
         """The session is over: answer the GET if one waits. The next one finds no session."""
         self.answer(body)
 
-    def part(self, body: bytes) -> None:
-        """The session is over in good order: `body` answers the GET that waits, or else the next one."""
+    def part(self, *bodies: bytes) -> None:
+        """The session is over in good order: the GET that waits and the next ones get one body each."""
         if self.waits:
-            self.answer(body)
-        else:
-            self.socket.engine.part(self.socket.sid, body)
+            self.answer(bodies[0])
+            bodies = bodies[1:]
+        if bodies:
+            self.socket.engine.part(self.socket.sid, bodies)
 
     def abort(self) -> None:
         """The session is over, and nobody is thought to listen."""

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import socketio
 from aiohttp import web
@@ -14,7 +14,7 @@ from socketio import packet as sio_packet
 
 from notify.backplane.local import LocalManager
 from notify.backplane.membership import Member, Transport, wire_of
-from notify.gateway.connecting import MAX_BACKLOG, Connecting, admit, refuse
+from notify.gateway.connecting import MAX_BACKLOG, Admission, Connecting, admit, refuse
 from notify.gateway.engine import Engine
 from notify.gateway.environ import environ_of
 from notify.gateway.handlers import Handlers
@@ -31,20 +31,6 @@ from notify.gateway.packets import (
 )
 from notify.gateway.socket import EngineSocket
 from notify.gateway.stats import GatewayStats
-
-
-class Admission(Protocol):
-    """Takes CONNECT out of the server's hands: authentication, recovery, channels."""
-
-    async def connect(self, socket: EngineSocket, namespace: str, data: object) -> None:
-        """Let a client in or refuse it, and answer it. It may find `socket.closed` after any await; a member
-        that is in `socket.members` when this returns, on a closed socket, is reported by `lost`."""
-
-    def lost(self, member: Member, reason: str) -> None:
-        """The transport of a member is gone."""
-
-    def left(self, member: Member) -> None:
-        """A member has left by DISCONNECT, its own or one that `SocketServer.disconnect` has sent."""
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from notify.domain.packet import Wire, joined
+from notify.gateway.backlog import Backlog
 from notify.gateway.heartbeat import Bucket
 
 if TYPE_CHECKING:
@@ -19,20 +19,11 @@ if TYPE_CHECKING:
     from notify.gateway.upgrade import Probe
     from notify.gateway.websocket import WebSocketProtocol
 
-CLOSE, PING = Wire(b"1"), Wire(b"2")
+PING = Wire(b"2")
+CLOSE, NOOP = b"1", b"6"
 NORMAL, GOING_AWAY = 1000, 1001
 """Codes of a websocket's end (RFC 6455 section 7.4.1)."""
 _BROKEN = frozenset((1002, 1003, 1007, 1009, 1011))
-
-
-class Backlog(deque["Packet"]):
-    """Packets of a client that is not read from until its handlers have caught up."""
-
-    __slots__ = ("eased",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.eased: asyncio.Future[None] | None = None
 
 
 class EngineSocket:
@@ -300,7 +291,9 @@ class EngineSocket:
             polling, queue = self.polling, self.take()
             self._end(reason, later=True)
             if polling is not None:
-                polling.part(joined([*queue, CLOSE]))
+                # CLOSE comes by a poll of its own: packets in the same body as CLOSE are handled by
+                # JavaScript clients after it, that is after they have reconnected.
+                polling.part(*([joined(queue)] if queue else []), CLOSE)
 
     def close_transport(self, reason: str | None = None) -> None:
         """End the transport because this node goes away: the client is to come back, to another one."""
@@ -333,7 +326,7 @@ class EngineSocket:
             if websocket is not None:
                 websocket.close(NORMAL)
             elif polling is not None:
-                polling.end(b"1")
+                polling.end(CLOSE)
 
     def _end(self, reason: str, *, later: bool = False) -> None:
         """Let go of everything, and tell those above: later, when the caller may be walking a room."""
@@ -396,4 +389,4 @@ class EngineSocket:
                 websocket.close(NORMAL)
             elif polling is not None:
                 # The GET may have been overtaken by the POST that brought this.
-                polling.part(b"6")
+                polling.part(NOOP)

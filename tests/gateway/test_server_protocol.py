@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import random
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -327,3 +328,55 @@ async def test_the_token_of_a_client_is_never_logged(caplog):
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets")]
     assert ours
     assert not any("s3cret" in message for message in ours)
+
+
+async def test_rubbish_harms_nobody(caplog):
+    """R9 in small, with a fixed seed: whatever comes, a good client is served and nothing is left."""
+    chance = random.Random(9)
+    good = [
+        '42["message",{"a":[1,2]}]',
+        '452-["message",{"_placeholder":true,"num":0}]',
+        "40/custom",
+        "43",
+        "2",
+        "3",
+    ]
+    server = protocol_server(max_http_buffer_size=2000)
+
+    def rubbish():
+        kind = chance.randrange(4)
+        if kind == 0:
+            return chance.randbytes(chance.randrange(40))
+        if kind == 1:
+            return "".join(
+                chr(chance.choice((chance.randrange(128), chance.randrange(0xD800)))) for _ in range(20)
+            )
+        text = list(chance.choice(good))
+        for _ in range(chance.randrange(1, 4)):
+            text[chance.randrange(len(text))] = chr(chance.randrange(32, 127))
+        return "4" * (kind == 3) + "".join(text) + "x" * (chance.randrange(50) // 49 * 3000)
+
+    async def over_websocket(edge):
+        websocket = await edge.open_websocket()
+        await websocket.send("40")
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(5):
+                await websocket.send(rubbish())
+        await websocket.close()
+
+    async def over_polling(edge):
+        poller = await edge.open_polling()
+        await poller.post("40")
+        for _ in range(3):
+            packet = rubbish()
+            status, _ = await poller.post(packet)
+            assert status in (200, 400, 413)
+
+    async with running(server) as edge:
+        loyal = await connected(edge)
+        for _ in range(15):
+            await asyncio.gather(*(way(edge) for way in (over_websocket, over_polling) for _ in range(10)))
+        await loyal.send('42["message","still here"]')
+        assert await loyal.recv() == '42["message-back","still here"]'
+        await loyal.close()
+    assert not [record for record in caplog.records if record.exc_info]
