@@ -254,6 +254,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport.write(frame(close_payload(code, reason), _CLOSE_OPCODE))
         self._code = code
         self._start_timer()
+        # An owner that had paused reading would keep us from seeing the peer's answer.
+        self.resume_reading()
 
     def _end(self) -> None:
         self._state = _CLOSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from pathlib import Path
 
@@ -267,6 +268,29 @@ async def test_who_pings_without_reading_does_not_fill_our_memory() -> None:
         for _ in range(count):
             await client.frame()
         assert await client.frame() == (0xA, b"%0125d" % 999), "the latest ping is answered"
+        await client.leave()
+
+
+@TLS
+@on_both_loops
+async def test_an_owner_that_pauses_reading_slows_its_peer_down_and_loses_nothing(tls: bool) -> None:
+    async with serving(tls=tls) as site:
+        client = await RawClient.open(site)
+        owner = await site.owner()
+        owner.on_text = lambda _: owner.socket.pause_reading()
+        client.send(text("stop"))
+        await owner.until(lambda: owner.received)
+        owner.on_text = lambda _: None
+        for i in range(400):
+            client.send(text(f"{i}".ljust(50_000)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.writer.drain()
+                assert tls, "asyncio's TLS passes 20 MB on to the transport below before it says so"
+        assert owner.received == ["stop"]
+        owner.socket.resume_reading()
+        await owner.until(lambda: len(owner.received) == 401)
+        assert [str(message).strip() for message in owner.received[1:]] == [str(i) for i in range(400)]
         await client.leave()
 
 

@@ -254,6 +254,21 @@ async def test_what_was_pushed_is_read_before_the_end_of_the_stream() -> None:
         await client.leave()
 
 
+@TLS
+@on_both_loops
+async def test_the_answer_to_our_close_is_read_though_reading_was_paused(tls: bool) -> None:
+    async with serving(tls=tls) as site:
+        client, owner = await opened(site)
+        owner.socket.pause_reading()
+        client.send(text("never read"))
+        owner.socket.close(1001)
+        assert await client.closing() == 1001
+        client.send(close(1001))
+        await owner.until(owner.is_closed)
+        assert (owner.received, owner.closed) == ([], [(1001, True)])
+        await client.leave()
+
+
 # Faults
 
 
