@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis
 
 from tests.clients.javascript import JavaScript, JsClient
 from tests.k8s.nginx import Nginx
@@ -214,3 +215,17 @@ async def test_the_helm_test_pod_fails_where_nothing_arrives(installation: Insta
         run_test_pod, installation.objects, installation.host, replaced=addresses
     )
     assert finished.returncode != 0
+
+
+async def test_the_valkey_pods_probe_may_ping_and_nothing_else(installation: Installation) -> None:
+    spec = installation.objects["valkey/statefulset.yaml"]["spec"]["template"]["spec"]["containers"][0]
+    command = spec["readinessProbe"]["exec"]["command"][-1]
+    assert "--user probe --pass none" in command
+    port = int(installation.host.replaced["demo-notify-valkey:6379"].rpartition(":")[2])
+    with redis.Redis(port=port, username="probe", password="none", protocol=2) as probe:
+        assert probe.ping()
+        for words in (("GET", "notify:clock"), ("INFO",), ("PUBLISH", "notify:x", "y")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                probe.execute_command(*words)
+    with redis.Redis(port=port, protocol=2) as nobody, pytest.raises(redis.exceptions.AuthenticationError):
+        nobody.ping()

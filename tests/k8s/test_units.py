@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,30 @@ def test_systemd_reads_the_unit_and_finds_it_hardened(tmp_path: Path) -> None:
         check=False,
     )
     assert judged.returncode == 0, judged.stdout[-2000:]
+
+
+WITHOUT_EXECUTABLE_DATA = """
+import asyncio, ctypes, sys
+refused = ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+if refused:
+    sys.exit(75)
+import hiredis, jwt, orjson, uvloop
+from cryptography.hazmat.primitives.asymmetric import ec
+import notify.app
+key = ec.generate_private_key(ec.SECP256R1())
+token = jwt.encode({"sub": "ann"}, key, "ES256")
+assert jwt.decode(token, key.public_key(), ["ES256"])["sub"] == "ann"
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(asyncio.sleep(0))
+"""
+
+
+def test_the_server_needs_no_memory_that_is_written_and_run() -> None:
+    """MemoryDenyWriteExecute=yes, by the kernel's own switch, with the libraries that are machine code."""
+    assert values("MemoryDenyWriteExecute") == ["yes"]
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXECUTABLE_DATA], capture_output=True, text=True, check=False
+    )
+    if finished.returncode == 75:
+        pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
+    assert finished.returncode == 0, finished.stderr
