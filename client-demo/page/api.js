@@ -1,9 +1,13 @@
+const RETRY_WITHIN_MS = 15_000;
+const RETRYABLE = new Set([409, 429, 503]); // in flight, too many, unavailable: the same key is safe to send again
+
 /** The API said no: `status`, the stable `code` and the errors of single fields, as problem+json has them. */
 export class Refused extends Error {
-  constructor(problem, status) {
+  constructor(problem, status, retryAfterMs) {
     super(problem.detail ?? problem.title ?? `The API answered ${status}.`);
     this.code = problem.code ?? String(status);
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
     this.errors = Array.isArray(problem.errors) ? problem.errors : [];
   }
 }
@@ -23,18 +27,33 @@ export class Api {
     return Array.isArray(answer) ? answer : answer.nodes;
   }
 
-  /** Posts one notification. The key makes a retry of the same post harmless. */
-  post(notification, key = newKey()) {
-    return this.#call("api/notifications", notification, { "Idempotency-Key": key });
+  /** Posts one notification. */
+  post(notification) {
+    return this.#keyed("api/notifications", notification, 0);
   }
 
+  /** Posts many, and does not give up when the node that took them is killed over it. */
   postBatch(notifications) {
-    return this.#call("api/notifications/batch", { notifications });
+    return this.#keyed("api/notifications/batch", { notifications }, RETRY_WITHIN_MS);
   }
 
   /** `how` is "kill" or "drain". */
   strike(node, how) {
     return this.#call(`nodes/${encodeURIComponent(node)}/${how}`, {});
+  }
+
+  /** A post with a key: sending it again, as a backend should, finishes what was begun and doubles nothing. */
+  async #keyed(path, body, withinMs) {
+    const key = newKey();
+    const until = performance.now() + withinMs;
+    for (;;) {
+      try {
+        return await this.#call(path, body, { "Idempotency-Key": key });
+      } catch (error) {
+        if (!RETRYABLE.has(error.status) || performance.now() + error.retryAfterMs > until) throw error;
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs));
+      }
+    }
   }
 
   async #call(path, body, headers = {}) {
@@ -49,7 +68,7 @@ export class Api {
     } catch {
       answer = { detail: `An answer that is not JSON (${response.status}).` };
     }
-    if (!response.ok) throw new Refused(answer, response.status);
+    if (!response.ok) throw new Refused(answer, response.status, 1000 * (Number(response.headers.get("Retry-After")) || 1));
     return answer;
   }
 }

@@ -6,8 +6,10 @@ from playwright.sync_api import ConsoleMessage, Dialog, Locator, Page, expect
 
 from tests.demo.service import Demo
 
-# A node that was killed answers nobody: Chromium logs that for each attempt, and it is no fault of the page.
+# A node that was killed answers nobody, and a post that it had begun is in flight for a while: Chromium logs
+# each such answer, and it is no fault of the page, which tries again.
 EXPECTED = (
+    "409 (Conflict)",
     "ERR_CONNECTION_REFUSED",
     "ERR_CONNECTION_RESET",
     "ERR_INTERNET_DISCONNECTED",
