@@ -56,6 +56,19 @@ def rss_bytes(pid: int) -> int:
     raise RuntimeError(f"no Rss of process {pid}")
 
 
+def waited_s(pid: int) -> float:
+    """Seconds in which a process (its main thread) could have run but another one had its core."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+
+
+def writes(pid: int) -> int:
+    """write(2) calls of a process. send(2) is not among them: uvloop and Node write, asyncio's own loop sends."""
+    for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines():
+        if line.startswith("syscw:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"no syscw of process {pid}")
+
+
 def description() -> dict[str, str | int]:
     """The machine in words, for the results."""
     cpu = "unknown"

@@ -25,7 +25,7 @@ class Notify(Peer):
     """What this repository is."""
 
     name = "notify"
-    rounds = 20
+    rounds = 8
     durable = True
 
     def start(self, *, core: int, ping_interval_s: int = 25) -> Node:
