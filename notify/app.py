@@ -201,6 +201,7 @@ class Node:
             authenticator=self.authenticator,
             admission=self.admission,
             rooms=self.rooms,
+            sessions=self.sessions,
             publisher=self.publisher,
         ).attach(self.server)
         Answers(manager=self.manager, admission=self.admission, rooms=self.rooms).attach(self.cluster)

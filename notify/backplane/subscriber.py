@@ -299,7 +299,10 @@ class Subscriber:
 
     def _reach(self, offset: Offset) -> None:
         seen = self.last_seen
-        if seen is None or offset.follows(seen) or offset.epoch != seen.epoch:
+        if seen is not None and offset.epoch != seen.epoch:
+            self.last_seen = offset
+            self._meet_epoch(offset)
+        elif seen is None or offset.follows(seen):
             self.last_seen = offset
         if self._settling:
             self._settle()
@@ -341,12 +344,16 @@ class Subscriber:
         self._canaries += 1
         token = f"{self._canaries}:{time.monotonic()}"
         heard = self._barriers[token] = asyncio.get_running_loop().create_future()
+        connection = self._connection
+        lost = [connection.lost] if connection is not None else []
         try:
             async with asyncio.timeout(BARRIER_TIMEOUT_S):
                 # The subscription to our own topic may be confirmed only after a first one was published.
                 while not heard.done():
                     await self._store.echo(self._node_topic, token)
-                    await asyncio.wait([heard], timeout=0.25)
+                    await asyncio.wait([heard, *lost], timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
+                    if not self.connected and not heard.done():
+                        raise Unavailable("The subscription was lost again", retry_after_s=1)
         except TimeoutError as error:
             raise Unavailable("What this node publishes does not come back", retry_after_s=1) from error
         finally:
@@ -372,8 +379,6 @@ class Subscriber:
         offset = Offset.parse(clock)
         if offset is None or self._held is not None:
             return
-        if self.last_seen is not None and offset.epoch != self.last_seen.epoch:
-            self._meet_epoch(offset)
         self._reach(offset)
         self._stats.subscribed = True
 
@@ -434,6 +439,8 @@ class Subscriber:
             return found, []
         if backlog.verdict == "epoch":
             if backlog.clock is not None:
+                if self.last_seen == seen:  # the first of several calls to hear of it
+                    self._stats.epochs += 1
                 self.last_seen = backlog.clock
             return [], list(rooms)
         if len(rooms) == 1:
@@ -451,7 +458,7 @@ class Subscriber:
         for room, delivery in (*entries, *held):
             if merged.setdefault((room.topic, delivery.offset), (room, delivery))[1] is not delivery:
                 self._stats.duplicates += 1
-        self._stats.gap_messages += len(merged)
+        self._stats.gap_messages += len(entries)
         pairs = sorted(merged.values(), key=lambda pair: pair[1].offset[1:])
         if pairs:
             if self.listener is not None:

@@ -282,7 +282,7 @@ class Admission:
         """The client left the namespace on purpose: that is never recovered."""
         self._forget(member)
         if member.pid is not None:
-            self._sessions.close(member.pid)
+            self._sessions.close(member.pid, self.session_of(member))
         self._sessions.seen(member.user or "", int(time.time()))
 
     def _forget(self, member: Member) -> None:

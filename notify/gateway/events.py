@@ -12,12 +12,13 @@ from notify.backplane.manager import RedisManager
 from notify.backplane.membership import Member
 from notify.domain import names
 from notify.domain.channel import Channel, owner_of
-from notify.domain.errors import FieldError, Forbidden, Invalid, NotifyError
+from notify.domain.errors import FieldError, Forbidden, Invalid, NotifyError, TokenRevoked
 from notify.domain.permissions import allows, may_send
 from notify.gateway.admission import Admission
 from notify.gateway.auth import Authenticator, Identity
 from notify.gateway.rooms import Rooms
 from notify.service.publish import Publisher
+from notify.store.sessions import Sessions
 
 DEFAULT_SENT_EVENT = "message"
 
@@ -37,12 +38,14 @@ class Events:
         authenticator: Authenticator,
         admission: Admission,
         rooms: Rooms,
+        sessions: Sessions,
         publisher: Publisher,
     ) -> None:
         self._manager = manager
         self._authenticator = authenticator
         self._admission = admission
         self._rooms = rooms
+        self._sessions = sessions
         self._publisher = publisher
 
     def attach(self, server: Any) -> None:
@@ -109,6 +112,8 @@ class Events:
         identity = await self._authenticator.verify(asked.get("token"))
         if identity.user != member.user:
             raise Forbidden("The token is another user's")
+        if await self._sessions.revoked(identity.user, issued_at=identity.issued_at):
+            raise TokenRevoked("This token was revoked; ask for a new one")
         member.identity = identity
         if self._admission.expiry is not None:
             self._admission.expiry.schedule(member, identity.expires_at)

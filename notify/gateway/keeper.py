@@ -78,7 +78,7 @@ class SessionKeeper:
         if member.state != Member.CONNECTED or member.pid != pid or seen is None:
             return
         member.start, member.places = seen, None
-        await self._sessions.save(pid, self._session_of(member))
+        await self._sessions.restore(pid, self._session_of(member))
 
     def hole(self, rooms: Sequence[Room], reason: str) -> None:
         """What the members of these rooms missed cannot be had: end their sessions and their connections.
@@ -89,7 +89,7 @@ class SessionKeeper:
         for room in rooms:
             for member in room.members:
                 if member.pid is not None:
-                    self._sessions.close(member.pid)
+                    self._sessions.close(member.pid, self._session_of(member))
                     member.pid = None
                 sockets[member.socket.sid] = member.socket
         log.warning("holes", reason=reason, rooms=len(rooms), connections=len(sockets))

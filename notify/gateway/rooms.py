@@ -7,7 +7,7 @@ from collections.abc import Callable
 from notify.backplane.manager import RedisManager
 from notify.backplane.membership import Member
 from notify.domain.channel import Channel, owner_of
-from notify.domain.errors import Forbidden, TooMany
+from notify.domain.errors import Forbidden, TooMany, Unavailable
 from notify.store.log import Log
 from notify.store.sessions import Session, Sessions
 
@@ -74,5 +74,7 @@ class Rooms:
         return True
 
     async def _save(self, member: Member) -> None:
-        if member.pid is not None and member.state == Member.CONNECTED:
-            await self._sessions.save(member.pid, self._session_of(member))
+        if member.pid is None or member.state != Member.CONNECTED:
+            return
+        if not await self._sessions.save(member.pid, self._session_of(member)):
+            raise Unavailable("The client has come back on another connection, which has its rooms now")

@@ -17,6 +17,7 @@ from notify.store.keys import Keys
 from notify.store.log import Claim, fresh_epoch, offset_of
 
 OPEN = scripts.load("open")
+OWN = scripts.load("own")
 SEEN_TTL_S = 30 * 24 * 3600
 
 
@@ -98,13 +99,26 @@ class Sessions:
         except (ValueError, TypeError):
             return None
 
-    async def save(self, pid: str, session: Session) -> None:
-        """Write a session whose rooms have changed. Raises Unavailable."""
-        await self._redis.execute("SET", self._keys.session(pid), session.line(), "EX", self.ttl_s)
+    async def save(self, pid: str, session: Session) -> bool:
+        """Write a session whose rooms have changed. False, and nothing is written, when another connection
+        has it by now. Raises Unavailable.
+        """
+        return bool(
+            await self._redis.run(
+                OWN, [self._keys.session(pid)], [session.node, session.socket, self.ttl_s, session.line()]
+            )
+        )
 
-    def close(self, pid: str) -> None:
-        """The connection was ended on purpose and cannot be recovered."""
-        self._redis.post("DEL", self._keys.session(pid))
+    async def restore(self, pid: str, session: Session) -> None:
+        """Write a session that Redis has lost, unless it has one by that name again. Raises Unavailable."""
+        await self._redis.execute("SET", self._keys.session(pid), session.line(), "EX", self.ttl_s, "NX")
+
+    def close(self, pid: str, session: Session) -> None:
+        """The connection was ended on purpose: no recovery. A session that has moved on is left alone."""
+        # EVAL, because nobody is there to answer a NOSCRIPT
+        self._redis.post(
+            "EVAL", OWN.text, 1, self._keys.session(pid), session.node, session.socket, self.ttl_s, ""
+        )
 
     def leave(self, pid: str) -> None:
         """The transport is gone: from now on the recovery window runs."""
@@ -136,3 +150,8 @@ class Sessions:
     async def revoke(self, user: str, *, before: int, ttl_s: int) -> None:
         """From now on tokens of this user issued before `before` (unix s) are worth nothing."""
         await self._redis.execute("SET", self._keys.revoked(user), before, "EX", ttl_s)
+
+    async def revoked(self, user: str, *, issued_at: int) -> bool:
+        """True for a token of this user that was issued before a revocation. Raises Unavailable."""
+        before = await self._redis.execute("GET", self._keys.revoked(user))
+        return before is not None and issued_at < int(before)

@@ -127,7 +127,9 @@ async def test_a_restarted_redis_loses_nothing_that_was_accepted(side, own_valke
 
         publishing = asyncio.create_task(publish())
         await until(lambda: len(accepted) >= 20)
-        await asyncio.sleep(1.1)  # appendfsync everysec: what a killed process had is on disk, a killed machine's not
+        await asyncio.sleep(
+            1.1
+        )  # appendfsync everysec: what a killed process had is on disk, a killed machine's not
         own_valkey.kill()
         await own_valkey.astart()
         await publishing
@@ -150,6 +152,42 @@ async def test_lost_data_is_told_and_not_passed_over(side, own_valkey):
         await until(lambda: a.holes)
         channels, _ = a.holes[0]
         assert any(channel.name == "ada" for channel in channels)
+        assert a.stats.epochs == 1
+
+
+async def test_data_lost_while_connected_is_told_at_the_next_message(side, own_valkey):
+    async with side(own_valkey.url, "a") as a:
+        ear = await a.member("ada")
+        await a.publisher.publish(to_user("before"))
+        await until(lambda: ear.packets)
+        own_valkey.flush()
+        await a.publisher.publish(to_user("in another epoch"))
+        await until(lambda: a.holes)
+        ((channels, reason),) = a.holes
+        assert {channel.kind for channel in channels} == {"all", "user"}
+        assert reason == "epoch"
+        assert a.stats.epochs == 1
+
+
+async def test_a_connection_lost_again_while_catching_up_is_not_waited_for(side, valkey):
+    async with side(valkey.url, "a") as a, side(valkey.url, "b") as b:
+        ear = await a.member("ada")
+        await b.publisher.publish(to_user("0"))
+        await until(lambda: len(ear.packets) == 1)
+        echo, cut = a.log.echo, []
+
+        async def cut_first(topic, token):
+            if not cut:
+                cut.append(token)
+                a.subscriber._connection.abort()
+            await echo(topic, token)
+
+        a.subscriber._store.echo = cut_first
+        a.subscriber._connection.abort()
+        await until(lambda: cut)
+        await b.publisher.publish(to_user("1"))
+        await until(lambda: len(ear.packets) == 2, within_s=3)  # the barrier alone would wait for 5 s
+        assert titles(ear) == ["0", "1"]
 
 
 async def test_a_log_that_does_not_reach_back_is_told(side, valkey):
@@ -186,7 +224,17 @@ async def test_malformed_messages_are_counted_and_dropped(side, valkey):
         ear = await a.member("ada")
         with valkey.client() as client:
             for topic in ("notify:topic:user:/:ada", "notify:node:a", "notify:socketio", "socketio"):
-                for rubbish in (b"", b"5", b"true", b"null", b"[]", b"{}", b"\xff\xfe", b"canary x y z", b"x" * 9999):
+                for rubbish in (
+                    b"",
+                    b"5",
+                    b"true",
+                    b"null",
+                    b"[]",
+                    b"{}",
+                    b"\xff\xfe",
+                    b"canary x y z",
+                    b"x" * 9999,
+                ):
                     client.publish(topic, rubbish)
                 for method in ("emit", "disconnect", "enter_room", "close_room", "callback", "nonsense", 7):
                     client.publish(topic, json.dumps({"method": method}))
