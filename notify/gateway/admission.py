@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 Form = tuple[str, bool]
 
 SID_LENGTH = 20
+"""Characters of 6 random bits each, as in Socket.IO's own sids."""
+
+SID_LENGTH = 20
 """Characters, 6 bits each, as in Socket.IO's own sids."""
 
 
@@ -117,16 +120,12 @@ class Admission:
                 return
             self._stats.not_recovered[reason] += 1
         self._check_limits(namespace, identity)
+        names = secrets.token_urlsafe(33)  # one system call for both
         member = self._enter(
-            socket,
-            namespace,
-            identity,
-            secrets.token_urlsafe(15),
-            recoverable=recoverable,
-            rooms=identity.join,
+            socket, namespace, identity, names[:SID_LENGTH], recoverable=recoverable, rooms=identity.join
         )
         if recoverable:
-            member.pid = secrets.token_urlsafe(18)
+            member.pid = names[SID_LENGTH:]  # 144 bits: it cannot be guessed
         start = await self._sessions.open(member.pid, self.session_of(member), issued_at=identity.issued_at)
         await self._subscribed(member)
         for room in member.rooms:
