@@ -25,6 +25,7 @@ from notify.gateway.auth import Authenticator
 from notify.gateway.drain import close_in_batches
 from notify.gateway.events import Events
 from notify.gateway.expiry import Expiry
+from notify.gateway.front import Front
 from notify.gateway.keeper import SessionKeeper
 from notify.gateway.recovery import Recovery
 from notify.gateway.rooms import Rooms
@@ -58,6 +59,7 @@ LOG_SLACK_S = 60
 LOG_MAX_MESSAGES = 10_000
 """What one channel's log keeps, about: 300 messages for a client, but all of an outage for a node."""
 CONNECT_WAIT_S = 5.0
+BACKLOG = 4096
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
@@ -289,8 +291,21 @@ class Node:
             )
             await runner.setup()
             self.stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, host, port, backlog=4096).start()
+            if application is public:
+                await self._open_front(runner, host, port)
+            else:
+                await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
             log.info("listening", host=host, port=port, what="socket.io" if application is public else "api")
+
+    async def _open_front(self, runner: web.AppRunner, host: str, port: int) -> None:
+        """The public port: plain websocket handshakes are ours, the rest is aiohttp's."""
+        engine, other = self.server.eio, runner.server
+        if other is None:
+            raise RuntimeError("the runner has not been set up")
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: Front(engine, other, path="/socket.io/"), host, port, backlog=BACKLOG
+        )
+        self.stack.callback(listener.close)
 
     async def drain(self) -> None:
         """ready -> draining: leave the load balancers, take nobody new, send the clients elsewhere."""

@@ -48,6 +48,12 @@ class Cors:
             origin, request.headers.get("Host"), request.url.scheme
         )
 
+    def allows_plainly(self, origin: str, host: str) -> bool:
+        """True for an origin that is allowed whatever else the request says; False: ask `allows`."""
+        if self._disabled or self._all:
+            return True
+        return not callable(self._allowed) and self._policy.allowed(origin, host, "http")
+
     def headers(self, request: web.BaseRequest, *, allowed: bool = True) -> dict[str, str]:
         """What the answer to this request says about origins."""
         if self._disabled:

@@ -34,7 +34,7 @@ from notify.gateway.refusal import (
 from notify.gateway.socket import EngineSocket
 from notify.gateway.stats import GatewayStats
 from notify.gateway.upgrade import Probe, Unwanted
-from notify.gateway.websocket import HandedOver, hand_over
+from notify.gateway.websocket import HandedOver, WebSocketProtocol, hand_over, switching_protocols
 
 _PATIENCE_TICK_S = 0.05
 SHUTDOWN_GRACE_S = 5.0
@@ -193,6 +193,48 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.cookie:
             headers["Set-Cookie"] = self._cookie_header(sid)
         return response(self, request, body, headers)
+
+    def accept(
+        self,
+        transport: asyncio.Transport,
+        query: str,
+        origin: str | None,
+        host: str,
+        accept: bytes,
+        tail: bytes,
+    ) -> bool:
+        """Take a connection whose websocket handshake has been read already (see `front`).
+
+        False, and nothing has happened, when it asks for something that only `handle_request` can judge:
+        another transport, an existing session, an origin that needs the whole request, a limit that is near.
+        """
+        asked = _query("?" + query)
+        if (
+            asked.get("transport") != "websocket"
+            or asked.get("EIO") != "4"
+            or "sid" in asked
+            or "websocket" not in self.transports
+            or self.proxies.configured
+            or not self.limits.unlimited
+            or not (origin is None or self.cors.allows_plainly(origin, host))
+            or not self.receiver.needs_no_notes
+            or transport.is_closing()
+        ):
+            return False
+        sid = self.generate_id()
+        socket = EngineSocket(self, sid, polling=None, address=None)
+        self.sockets[sid] = socket
+        websocket = WebSocketProtocol(transport, socket, max_message_bytes=self.max_http_buffer_size)
+        socket.websocket = websocket
+        transport.set_protocol(websocket)
+        transport.write(switching_protocols(accept) + frame(self._open_packet(sid, "websocket")))
+        self.stats.websocket_connections += 1
+        self.stats.opened["websocket"] += 1
+        self.heartbeat.start(socket)
+        self.receiver.opened(socket, None)
+        if tail:
+            websocket.push(tail)
+        return True
 
     async def _continue(self, request: web.Request, transport: str, sid: str) -> web.StreamResponse:
         socket = self.sockets.get(sid)

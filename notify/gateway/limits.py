@@ -42,6 +42,19 @@ class HandshakeLimits:
         self._tokens = self._burst
         self._refilled_at = 0.0
 
+    @property
+    def unlimited(self) -> bool:
+        """True when `refusal` would have nothing to count and nothing to refuse."""
+        stats = self._stats
+        return (
+            not self.draining
+            and self._rate is None
+            and (
+                self._max_connections is None
+                or stats.polling_connections + stats.websocket_connections < self._max_connections
+            )
+        )
+
     def refusal(self) -> Refusal | None:
         """None when a handshake may go on, which is then counted against the rate."""
         stats = self._stats

@@ -36,6 +36,11 @@ class PlainReceiver:
     def notes(self, request: web.Request) -> None:
         """None: `connect` has been asked."""
 
+    @property
+    def needs_no_notes(self) -> bool:
+        """False: the `connect` handler is shown the request."""
+        return False
+
     def opened(self, socket: EngineSocket, notes: None) -> None:
         """`connect` has been asked."""
 

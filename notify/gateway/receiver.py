@@ -16,6 +16,10 @@ class Receiver(Protocol):
     def notes(self, request: web.Request) -> Any:
         """What is to be kept of the handshake's request, which is gone when the connection is opened."""
 
+    @property
+    def needs_no_notes(self) -> bool:
+        """True when `notes` would be None for any request."""
+
     def opened(self, socket: EngineSocket, notes: Any) -> None:
         """A handshake has been accepted."""
 

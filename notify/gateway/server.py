@@ -107,6 +107,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             return None
         return environ_of(request, self.eio.proxies.visitor(request))
 
+    @property
+    def needs_no_notes(self) -> bool:
+        """True when nobody is going to ask for an environ."""
+        return self.admission is not None and not self._keep_environ
+
     def opened(self, socket: EngineSocket, notes: dict[str, Any] | None) -> None:
         """A new connection: it has `connect_timeout` to connect to a namespace."""
         if not self.manager_initialized:  # type: ignore[has-type]

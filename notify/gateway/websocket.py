@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _OPEN, _CLOSING, _CLOSED = range(3)
 _CLOSE_OPCODE, _PONG_OPCODE = 0x8, 0xA
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
 
 class WebSocketOwner(Protocol):
@@ -324,15 +324,20 @@ def hand_over(
     transport.set_protocol(protocol)
     if paused:
         protocol.pause_writing()
-    transport.write(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + greeting
-    )
+    transport.write(switching_protocols(accept) + greeting)
     if received:
         protocol.push(received)
     # aiohttp stops reading when a client sends much behind its request.
     transport.resume_reading()
     return protocol
+
+
+def switching_protocols(accept: bytes) -> bytes:
+    """The answer to a good handshake (RFC 6455 section 4.2.2)."""
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
 
 
 def _accept(request: web.Request) -> bytes:
@@ -362,7 +367,7 @@ def _accept(request: web.Request) -> bytes:
         good = False
     if not good:
         raise _refused(web.HTTPBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64")
-    return b64encode(sha1(keys[0].encode() + _GUID, usedforsecurity=False).digest())
+    return b64encode(sha1(keys[0].encode() + GUID, usedforsecurity=False).digest())
 
 
 def _refused(error: type[web.HTTPError], text: str) -> web.HTTPError:
