@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ import structlog
 from notify.backplane.manager import RedisManager
 from notify.backplane.membership import Member
 from notify.domain.channel import Channel, owner_of
+from notify.domain.entropy import Entropy
 from notify.domain.errors import Forbidden, Invalid, NotifyError, TooMany, Unavailable
 from notify.domain.offset import Offset
 from notify.domain.packet import Wire
@@ -72,6 +72,7 @@ class Admission:
         self._gate_limit = gate_limit
         self._timeout_s = timeout_s
         self._forms: dict[Form, Form] = {}
+        self._entropy = Entropy()
 
     # -- coming -------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Admission:
                 return
             self._stats.not_recovered[reason] += 1
         self._check_limits(namespace, identity)
-        names = secrets.token_urlsafe(33)  # one system call for both
+        names = self._entropy.name(33)
         member = self._enter(
             socket, namespace, identity, names[:SID_LENGTH], recoverable=recoverable, rooms=identity.join
         )

@@ -11,6 +11,7 @@ import engineio
 import orjson
 from aiohttp import web
 
+from notify.domain.entropy import Entropy
 from notify.domain.packet import Wire, frame, joined
 from notify.gateway.cors import AllowedOrigins, Cors
 from notify.gateway.flusher import Flusher
@@ -110,10 +111,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.heartbeat = Heartbeat(interval_s=self.ping_interval, timeout_s=self.ping_timeout)
         self.patience: Wheel[Any] = Wheel(lambda item: item.give_up(), tick_s=_PATIENCE_TICK_S)
         """Deadlines of other kinds: a first CONNECT, an upgrade, a last poll."""
+        self._entropy = Entropy()
         self._open_tail: dict[str, bytes] = {}
         self._stopped = False
         self._closing: set[EngineSocket] = set()
         self._all_closed: asyncio.Future[None] | None = None
+
+    def generate_id(self) -> str:
+        """A session id: 120 random bits."""
+        return self._entropy.name(15)
 
     # -- the HTTP entry ---------------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ class Expiry:
         self._buckets: dict[tuple[int, int], Bucket] = {}
         self._heap: list[Bucket] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = 0
+        """The bucket's time that the timer is set to, or to a shorter sleep on the way there."""
 
     def schedule(self, member: Expiring, expires_at: int) -> None:
         """Watch a member, from now on until this time: also after its token was refreshed."""
@@ -99,6 +101,9 @@ class Expiry:
 
     def tick(self) -> None:
         """Tell everyone who is due. The timer calls this; tests may, with a clock of theirs."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = self._clock()
         allowed = _MOST_PER_TURN
         while self._heap and self._heap[0].due <= now and allowed:
@@ -148,14 +153,11 @@ class Expiry:
         """Set the timer to the next bucket, when that is sooner than what it is set to."""
         if not self._heap:
             return
-        loop = asyncio.get_running_loop()
-        at = loop.time() + min(max(0.0, self._heap[0].due - self._clock()), _LONGEST_SLEEP_S)
+        due = self._heap[0].due
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._armed_for <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(at, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self.tick()
+        self._armed_for = due
+        sleep_s = min(max(0.0, due - self._clock()), _LONGEST_SLEEP_S)
+        self._timer = asyncio.get_running_loop().call_later(sleep_s, self.tick)

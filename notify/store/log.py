@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +24,7 @@ CATCH_UP_CHANNELS = 200
 
 def fresh_epoch() -> str:
     """A new epoch, should the clock not exist: never the same twice, or lost data would not be noticed."""
-    return secrets.token_hex(4)
+    return f"{random.getrandbits(32):08x}"
 
 
 def offset_of(reply: bytes) -> Offset:
