@@ -14,7 +14,6 @@ from tests import tokens
 from tests.cluster import Cluster
 from tests.valkey import Valkey
 
-
 # A shell that starts the tests in the background has them ignore SIGINT, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -136,7 +136,8 @@ async def test_what_is_posted_arrives_as_it_was_posted(cluster, javascript, name
     assert notification.pop("id") == answer["id"]
     assert notification.pop("created_at") == answer["created_at"]
     assert notification.pop("expires_at") == answer["expires_at"]
-    assert notification == {key: posted[key] for key in ("title", "body", "url", "category", "priority", "data")}
+    shown = ("title", "body", "url", "category", "priority", "data")
+    assert notification == {key: posted[key] for key in shown}
     assert isinstance(offset, str)
 
 

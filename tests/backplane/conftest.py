@@ -79,7 +79,9 @@ def side() -> Callable[[str, str], object]:
     """`async with side(url, name) as one_side:`"""
 
     @asynccontextmanager
-    async def make(url: str, name: str, *, window_s: float = 60, max_messages: int = 1000) -> AsyncIterator[Side]:
+    async def make(
+        url: str, name: str, *, window_s: float = 60, max_messages: int = 1000
+    ) -> AsyncIterator[Side]:
         keys = Keys()
         opener = Opener(url)
         redis = Redis(opener, stats=StoreStats())

@@ -1,4 +1,4 @@
-"""Nothing lost, doubled or out of order between a publisher and a node, whatever happens to its connection."""
+"""Nothing lost, doubled or out of order between a publisher and a node, whatever happens in between."""
 
 from __future__ import annotations
 

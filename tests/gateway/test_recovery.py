@@ -203,7 +203,7 @@ async def test_live_traffic_during_a_replay_waits_and_then_goes_on(cluster, user
 
     publishing = [asyncio.create_task(publish(node, name)) for node, name in ((b, "b"), (c, "c"))]
     for number in range(12):
-        await client.until(lambda: len(client.notifications) >= 10, within_s=20)
+        await client.until(lambda client=client: len(client.notifications) >= 10, within_s=20)
         await client.lose()
         seen += client.notifications
         offset = client.offset or offset
