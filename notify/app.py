@@ -272,6 +272,7 @@ class Node:
         internal.add_routes(
             ingest_routes(
                 publisher=self.publisher,
+                people=self.people,
                 keys=self.api_keys,
                 max_payload=settings.max_payload,
                 stats=self.ingest_stats,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from notify.domain.errors import NotifyError
+from notify.domain.errors import NotifyError, Unavailable
 
 ASK, ANSWER = "notify:ask", "notify:answer"
 PATIENCE_S = 1.0
@@ -66,7 +66,8 @@ class Cluster:
     async def ask(self, question: str, **asked: Any) -> dict[str, Mapping[str, Any]]:
         """Node to its answer, from every node that lives. Raises Unavailable.
 
-        A node that does not answer within a second is left out: it is dead, or as good as that.
+        A node that does not answer within a second is left out: it is dead, or as good as that. But when this
+        node does not even hear itself it is deaf, and would take the silence of all for an answer.
         """
         expected = set(await self._registry.alive()) | {self._node_id}
         number = secrets.token_hex(8)
@@ -84,16 +85,19 @@ class Cluster:
                 log.warning("nodes_silent", question=question, nodes=sorted(expected - answers.keys()))
         finally:
             del self._waiting[number], self._changed[number]
+        if self._node_id not in answers:
+            raise Unavailable("This node does not hear the others", retry_after_s=1)
         return answers
 
     def heard(self, message: Mapping[str, Any]) -> None:
         """A question or an answer from a node. What is neither is passed over."""
-        if message["method"] == ANSWER:
+        if message.get("method") == ANSWER:
             number, node, answer = message.get("id"), message.get("node"), message.get("answer")
-            if isinstance(number, str) and number in self._waiting and isinstance(answer, dict):
-                self._waiting[number][str(node)] = answer
-                self._changed[number].set()
-        elif message["method"] == ASK:
+            waiting = self._waiting.get(number) if isinstance(number, str) else None
+            if waiting is not None and isinstance(node, str) and isinstance(answer, dict):
+                waiting[node] = answer
+                self._changed[str(number)].set()
+        elif message.get("method") == ASK:
             answerer = self._answerers.get(str(message.get("question")))
             node, asked = message.get("node"), message.get("asked")
             if answerer is not None and isinstance(node, str) and isinstance(asked, dict):
@@ -108,7 +112,7 @@ class Cluster:
             await self._publish(self._node_topic(node), json.dumps(reply).encode())
         except NotifyError as error:
             log.warning("question_not_answered", reason=error.detail)
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             log.warning("question_not_understood", exc_info=True)
 
     async def stop(self) -> None:

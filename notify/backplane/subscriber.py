@@ -218,6 +218,9 @@ class Subscriber:
         if self._rooms.get(room.topic) is room:
             del self._rooms[room.topic]
             self._dropped[room.topic] = room
+            waiter, room.waiter = room.waiter, None
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)  # those who wait have left: there is nothing to wait for
             self._flush_soon()
             self._stats.topics = len(self._rooms)
 

@@ -165,6 +165,8 @@ class Admission:
             issued_at=identity.issued_at,
         )
         if isinstance(replayed, str):
+            if member.state == Member.GONE:
+                return None  # it was sent away, or went, meanwhile: it does not begin anew either
             self._manager.expel(member)
             return replayed
         missed, floor = replayed

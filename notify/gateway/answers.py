@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,13 +32,13 @@ class Answers:
         cluster.answer("room_remove", self.room_remove)
 
     def _members(self, user: str, namespace: str | None = None) -> list[Member]:
-        """The connected members of a user: in one namespace, or in all of them."""
+        """The members of a user, those being let in among them: in one namespace, or in all of them."""
         found: dict[Member, None] = {}
         for name in [namespace] if namespace is not None else list(self._manager.books):
             room = self._manager.room(name, Channel(name, "user", user).room)
             if room is not None:
                 found.update(dict.fromkeys(room.members))
-        return [member for member in found if member.state == Member.CONNECTED]
+        return [member for member in found if member.state != Member.GONE]
 
     async def presence(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The connections of a user here."""
@@ -50,11 +51,15 @@ class Answers:
                     "since": member.since,
                 }
                 for member in self._members(asked["user"])
+                if member.state == Member.CONNECTED
             ]
         }
 
     async def disconnect(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Disconnect a user's members: the clients stay away until they are asked to come back."""
+        """Disconnect a user's members: the clients stay away until they are asked to come back.
+
+        Those being let in, too: their tokens may have been looked at before a revocation.
+        """
         members = self._members(asked["user"])
         for member in members:
             self._admission.send_away(member)
@@ -63,24 +68,43 @@ class Answers:
     async def room_size(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Members of a room here."""
         room = self._manager.room(asked["namespace"], asked["room"])
-        return {"count": len(room.members) if room is not None else 0}
+        members = room.members if room is not None else ()
+        return {"count": sum(member.state == Member.CONNECTED for member in members)}
 
     async def room_add(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Put a user's members into a room."""
-        count = 0
-        for member in self._members(asked["user"], asked["namespace"]):
-            if member.namespace != asked["namespace"]:
-                continue
-            try:
-                await self._rooms.join(member, asked["room"], granted=True)
-            except NotifyError:
-                continue  # full, or gone: it is not counted
-            count += 1
-        return {"count": count}
+        room, namespace = asked["room"], asked["namespace"]
+        # Side by side: one after the other they would try the patience of the node that asks.
+        joined = await asyncio.gather(
+            *(self._join(member, room) for member in self._inside(asked["user"], namespace))
+        )
+        return {"count": sum(joined)}
 
     async def room_remove(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Take a user's members out of a room."""
-        count = 0
-        for member in self._members(asked["user"], asked["namespace"]):
-            count += await self._rooms.leave(member, asked["room"])
-        return {"count": count}
+        room, namespace = asked["room"], asked["namespace"]
+        left = await asyncio.gather(
+            *(self._leave(member, room) for member in self._inside(asked["user"], namespace))
+        )
+        return {"count": sum(left)}
+
+    def _inside(self, user: str, namespace: str) -> list[Member]:
+        """A user's connected members in this very namespace: their own ones hear the channel of `/`, too."""
+        return [
+            member
+            for member in self._members(user, namespace)
+            if member.namespace == namespace and member.state == Member.CONNECTED
+        ]
+
+    async def _join(self, member: Member, room: str) -> bool:
+        try:
+            await self._rooms.join(member, room, granted=True)
+        except NotifyError:
+            return False  # full, or gone, or Redis is away: then the answer does not get out either
+        return member.state == Member.CONNECTED
+
+    async def _leave(self, member: Member, room: str) -> bool:
+        try:
+            return await self._rooms.leave(member, room)
+        except NotifyError:
+            return True  # it was in it, and is out

@@ -120,7 +120,9 @@ class Events:
         left = []
         for room in member.rooms:
             name = room.channel.name
-            if room.channel.kind == "room" and name not in identity.join and not allows(identity.rooms, name):
+            if room.channel.kind != "room" or name in identity.join or name in member.granted:
+                continue
+            if not allows(identity.rooms, name):
                 left.append(name)
         for name in left:
             await self._rooms.leave(member, name)

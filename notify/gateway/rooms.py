@@ -40,9 +40,12 @@ class Rooms:
         if owner_of(member.namespace) is not None:
             raise Forbidden("A user's own namespace has no rooms")
         channel = Channel(member.namespace, "room", name)
-        if granted and name not in member.granted:
-            member.granted = (*member.granted, name)
-        if any(room.channel == channel for room in member.rooms):
+        inside = next((room for room in member.rooms if room.channel == channel), None)
+        if inside is not None:
+            await self._manager.subscriber.ready(inside)  # it may be on its way in by another call
+            if granted:
+                self._grant(member, name)
+                await self._save(member)
             return
         if sum(room.channel.kind == "room" for room in member.rooms) >= self._max_rooms:
             raise TooMany(f"A connection may be in {self._max_rooms} rooms")
@@ -50,6 +53,8 @@ class Rooms:
         if member.state != Member.CONNECTED:
             return
         room = self._manager.enter(member, channel)
+        if granted:
+            self._grant(member, name)
         try:
             await self._manager.subscriber.ready(room)
             if room.since is None:
@@ -59,6 +64,7 @@ class Rooms:
             await self._save(member)
         except BaseException:
             self._manager.leave(member, channel)
+            self._ungrant(member, name)
             raise
 
     async def leave(self, member: Member, name: str) -> bool:
@@ -67,11 +73,18 @@ class Rooms:
         """
         if not self._manager.leave(member, Channel(member.namespace, "room", name)):
             return False
-        member.granted = tuple(room for room in member.granted if room != name)
+        self._ungrant(member, name)
         if member.places is not None:
             member.places = {room: place for room, place in member.places.items() if room != name} or None
         await self._save(member)
         return True
+
+    def _grant(self, member: Member, name: str) -> None:
+        if name not in member.granted:
+            member.granted = (*member.granted, name)
+
+    def _ungrant(self, member: Member, name: str) -> None:
+        member.granted = tuple(room for room in member.granted if room != name)
 
     async def _save(self, member: Member) -> None:
         if member.pid is None or member.state != Member.CONNECTED:

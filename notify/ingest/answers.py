@@ -41,7 +41,8 @@ class FaultSchema(Answer):
     pointer = fields.String(
         required=True,
         metadata={
-            "description": "Where, as a JSON pointer (RFC 6901) into the request's body.",
+            "description": "Where, as a JSON pointer (RFC 6901) into the request's body; or `/path/<name>` "
+            "and `/query/<name>` for what stands in the URL.",
             "examples": ["/to/users/0"],
         },
     )
@@ -107,4 +108,94 @@ class BatchResultSchema(Answer):
         fields.Nested(ResultSchema),
         required=True,
         metadata={"description": "One for each notification of the request, in its order."},
+    )
+
+
+class ConnectionSchema(Answer):
+    """One connection of a user in one namespace."""
+
+    sid = fields.String(
+        required=True,
+        metadata={
+            "description": "Its Socket.IO id, the client's `socket.id`.",
+            "examples": ["Zm9vYmFyYmF6cXV4"],
+        },
+    )
+    namespace = fields.String(
+        required=True, metadata={"description": "The namespace it is in.", "examples": ["/"]}
+    )
+    node = fields.String(
+        required=True, metadata={"description": "The node it hangs on.", "examples": ["notify-0"]}
+    )
+    transport = fields.String(
+        required=True,
+        validate=OneOf(["websocket", "polling"]),
+        metadata={"description": "How it is connected just now."},
+    )
+    since = fields.DateTime(
+        required=True,
+        metadata={"description": "When it connected, in UTC; a recovery begins anew.", **MOMENT},
+    )
+
+
+class PresenceSchema(Answer):
+    """Where a user is connected now, over all nodes."""
+
+    online = fields.Boolean(
+        required=True, metadata={"description": "True with at least one connection.", "examples": [True]}
+    )
+    connections = fields.List(
+        fields.Nested(ConnectionSchema),
+        required=True,
+        metadata={"description": "All of them, the oldest first."},
+    )
+    last_seen = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "When the last connection ended, in UTC. Null while there is one; and when it is "
+            "not known, because there was none for 30 days or because its node died.",
+            **MOMENT,
+        },
+    )
+
+
+class DisconnectedSchema(Answer):
+    """What a disconnect did."""
+
+    disconnected = fields.Integer(
+        required=True, metadata={"description": "How many connections were ended.", "examples": [2]}
+    )
+    revoked = fields.Boolean(
+        required=True,
+        metadata={"description": "Whether the user's tokens were revoked, too.", "examples": [True]},
+    )
+
+
+class RoomSchema(Answer):
+    """A room, over all nodes."""
+
+    room = fields.String(required=True, metadata={"description": "Its name.", "examples": ["project:7"]})
+    namespace = fields.String(required=True, metadata={"description": "Its namespace.", "examples": ["/"]})
+    connections = fields.Integer(
+        required=True,
+        metadata={
+            "description": "How many connections are in it; 0 for a room never heard of.",
+            "examples": [12],
+        },
+    )
+
+
+class MembershipSchema(Answer):
+    """What became of a user in a room."""
+
+    room = fields.String(required=True, metadata={"description": "The room.", "examples": ["project:7"]})
+    user = fields.String(required=True, metadata={"description": "The user.", "examples": ["42"]})
+    connections = fields.Integer(
+        required=True,
+        metadata={
+            "description": "After PUT, how many connections of the user are in the room; after DELETE, how "
+            "many were taken out of it.",
+            "examples": [2],
+        },
     )

@@ -36,6 +36,7 @@ KeyedHandler = Callable[[web.Request, ApiKey], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = "X-Request-Id"
 _GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
+_NAME_IN_PATH = re.compile(r"\{(\w+)\}")
 
 
 class Edge:
@@ -50,7 +51,14 @@ class Edge:
 
     def post(self, path: str, name: str, scope: Scope, handler: KeyedHandler) -> web.RouteDef:
         """A route for POST with a body, for callers whose API key has `scope`."""
-        return web.post(path, self.keyed(name, scope, handler), expect_handler=expect_later)
+        return web.post(_pattern(path), self.keyed(name, scope, handler), expect_handler=expect_later)
+
+    def bodiless(
+        self, method: str, path: str, name: str, scope: Scope, handler: KeyedHandler
+    ) -> web.RouteDef:
+        """A route for GET (and HEAD), PUT or DELETE without a body, for callers whose API key has `scope`."""
+        make = {"GET": web.get, "PUT": web.put, "DELETE": web.delete}[method]
+        return make(_pattern(path), self.keyed(name, scope, handler))
 
     def get(self, path: str, name: str, handler: Handler) -> web.RouteDef:
         """A route for GET and HEAD that needs no key."""
@@ -123,7 +131,7 @@ class Edge:
             raise MethodNotAllowed(f"{path} answers {allow}, not {request.method[:32]}")
 
         handler = self.wrapped("method_not_allowed", refuse, allow=allow)
-        return web.route("*", path, handler, expect_handler=expect_later)
+        return web.route("*", _pattern(path), handler, expect_handler=expect_later)
 
     def _refused(
         self, request: web.Request, error: NotifyError, scope: str | None, allow: str | None
@@ -138,3 +146,8 @@ class Edge:
         elif isinstance(error, MethodNotAllowed) and allow is not None:
             headers["Allow"] = allow
         return render(error, headers)
+
+
+def _pattern(path: str) -> str:
+    """`{name}` in a path as a pattern of aiohttp's that takes any name: its own takes none with a brace."""
+    return _NAME_IN_PATH.sub(r"{\1:[^/]+}", path)

@@ -85,3 +85,31 @@ def _no(index: int) -> dict[str, Any]:
 ALL = {"accepted": 2, "rejected": 0, "results": [_yes(0), _yes(1)]}
 SOME = {"accepted": 1, "rejected": 1, "results": [_yes(0), _no(1)]}
 NONE = {"accepted": 0, "rejected": 1, "results": [_no(0)]}
+
+PRESENCES: dict[str, Any] = {
+    "on two devices": {
+        "online": True,
+        "connections": [
+            {
+                "sid": "kzVJ0wBqXwYB1Cw8PWZt",
+                "namespace": "/",
+                "node": "notify-0",
+                "transport": "websocket",
+                "since": "2026-11-23T09:00:00.000Z",
+            },
+            {
+                "sid": "n5qkQ7T0zGxWc0vWbJ2M",
+                "namespace": "/",
+                "node": "notify-2",
+                "transport": "polling",
+                "since": "2026-11-23T09:12:41.000Z",
+            },
+        ],
+        "last_seen": None,
+    },
+    "away": {"online": False, "connections": [], "last_seen": "2026-11-23T09:30:00.000Z"},
+}
+DISCONNECTS: dict[str, Any] = {"with all tokens": {"revoke": True}, "this time only": {"revoke": False}}
+DISCONNECTED: dict[str, Any] = {"two": {"disconnected": 2, "revoked": True}}
+ROOMS: dict[str, Any] = {"twelve": {"room": "project:7", "namespace": "/", "connections": 12}}
+MEMBERSHIPS: dict[str, Any] = {"two": {"room": "project:7", "user": "42", "connections": 2}}

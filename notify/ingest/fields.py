@@ -146,6 +146,19 @@ class Whole(fields.Integer):
         return value
 
 
+class Flag(fields.Boolean):
+    """`true` or `false`, and no word or number that may mean one of them."""
+
+    default_error_messages = {**WORDING, "invalid": "must be true or false"}  # noqa: RUF012
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid")
+        return value
+
+
 class OnlyTrue(fields.Field[Literal[True]]):
     """`true`, literally: whatever else is true in some language may have been meant otherwise."""
 

@@ -12,42 +12,40 @@ from marshmallow import Schema
 from notify.domain import errors
 from notify.domain.api_key import SCOPES
 from notify.ingest import examples
-from notify.ingest.answers import AcceptedSchema, BatchResultSchema, FaultSchema, ProblemSchema, ResultSchema
+from notify.ingest.answers import (
+    AcceptedSchema,
+    BatchResultSchema,
+    ConnectionSchema,
+    DisconnectedSchema,
+    FaultSchema,
+    MembershipSchema,
+    PresenceSchema,
+    ProblemSchema,
+    ResultSchema,
+    RoomSchema,
+)
 from notify.ingest.fields import OnlyTrue
 from notify.ingest.notifications import BATCH_PATH, PATH
+from notify.ingest.operation import REFUSALS, answer, body, refusals
+from notify.ingest.people_operations import people_operations
 from notify.ingest.problems import CONTENT_TYPE, problem
-from notify.ingest.schemas import MAX_BATCH, BatchSchema, NotificationSchema, TargetSchema
+from notify.ingest.schemas import MAX_BATCH, BatchSchema, DisconnectSchema, NotificationSchema, TargetSchema
 
 SCHEMAS: dict[str, type[Schema]] = {
     "Target": TargetSchema,
     "Notification": NotificationSchema,
     "Batch": BatchSchema,
+    "Disconnect": DisconnectSchema,
     "Accepted": AcceptedSchema,
     "Fault": FaultSchema,
     "Problem": ProblemSchema,
     "Result": ResultSchema,
     "BatchResult": BatchResultSchema,
-}
-
-REFUSALS: dict[str, tuple[type[errors.NotifyError], str]] = {
-    "BadRequest": (errors.BadRequest, "The body is not JSON, or the Idempotency-Key header is malformed."),
-    "Unauthorized": (errors.Unauthorized, "No API key, or one that is not known (any more)."),
-    "Forbidden": (errors.Forbidden, "The API key does not have the scope."),
-    "InFlight": (errors.InFlight, "A request with the same Idempotency-Key is being worked on. Try again."),
-    "TooLarge": (errors.TooLarge, "The body is too large. Decided from Content-Length, where there is one."),
-    "UnsupportedMedia": (errors.UnsupportedMedia, "The body is not `application/json`, or it is compressed."),
-    "Invalid": (
-        errors.Invalid,
-        "JSON, but not what was asked for; `errors` says where. Also, with the code "
-        "`idempotency_key_reused`, an Idempotency-Key that came before with another body.",
-    ),
-    "TooMany": (errors.TooMany, "A limit was reached. Try again after `Retry-After` seconds."),
-    "Internal": (errors.NotifyError, "A fault of this service. It has been logged under the X-Request-Id."),
-    "Unavailable": (
-        errors.Unavailable,
-        "Redis did not take it. Try again after `Retry-After` seconds, best with an Idempotency-Key: then "
-        "what was begun is finished and nothing comes twice.",
-    ),
+    "Connection": ConnectionSchema,
+    "Presence": PresenceSchema,
+    "Disconnected": DisconnectedSchema,
+    "Room": RoomSchema,
+    "Membership": MembershipSchema,
 }
 
 DESCRIPTION = """\
@@ -71,7 +69,11 @@ def document(*, max_payload: int) -> dict[str, Any]:
         openapi_version="3.1.0",
         plugins=[plugin],
         info={"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
-        tags=[{"name": "notifications", "description": "What backends post."}],
+        tags=[
+            {"name": "notifications", "description": "What backends post."},
+            {"name": "users", "description": "Who is connected."},
+            {"name": "rooms", "description": "Who is in which room."},
+        ],
         servers=[{"url": "/", "description": "This node"}],
         security=[{"apiKey": []}],
     )
@@ -88,6 +90,8 @@ def document(*, max_payload: int) -> dict[str, Any]:
     spec.components.security_scheme("apiKey", _security_scheme())
     spec.path(PATH, operations={"post": _post(max_payload)})
     spec.path(BATCH_PATH, operations={"post": _post_batch(max_payload)})
+    for path, operations in people_operations().items():
+        spec.path(path, operations=operations)
     made: dict[str, Any] = spec.to_dict()
     for name, schema in SCHEMAS.items():
         made["components"]["schemas"][name]["description"] = _first_line(schema.__doc__)
@@ -178,16 +182,16 @@ def _post(max_payload: int) -> dict[str, Any]:
         "Needs the scope `publish`.",
         "tags": ["notifications"],
         "parameters": ["IdempotencyKey", "RequestId"],
-        "requestBody": _body("Notification", examples.NOTIFICATIONS),
+        "requestBody": body("Notification", examples.NOTIFICATIONS),
         "responses": {
-            "202": _answer(
+            "202": answer(
                 "Redis holds it.",
                 "Accepted",
                 {"accepted": examples.ACCEPTED},
                 Location="Location",
                 replayed=True,
             ),
-            **_refusal_refs(),
+            **refusals(),
         },
     }
 
@@ -201,13 +205,11 @@ def _post_batch(max_payload: int) -> dict[str, Any]:
         "Needs the scope `publish`.",
         "tags": ["notifications"],
         "parameters": ["IdempotencyKey", "RequestId"],
-        "requestBody": _body("Batch", {"two": examples.BATCH}),
+        "requestBody": body("Batch", {"two": examples.BATCH}),
         "responses": {
-            **_refusal_refs(),
-            "202": _answer("Redis holds all of them.", "BatchResult", {"all": examples.ALL}, replayed=True),
-            "207": _answer(
-                "Redis holds some of them.", "BatchResult", {"some": examples.SOME}, replayed=True
-            ),
+            **refusals(),
+            "202": answer("Redis holds all of them.", "BatchResult", {"all": examples.ALL}, replayed=True),
+            "207": answer("Redis holds some of them.", "BatchResult", {"some": examples.SOME}, replayed=True),
             "422": {
                 "description": "None was accepted: `results` says why. Or the batch itself is wrong: then "
                 "the answer is a problem.",
@@ -224,42 +226,6 @@ def _post_batch(max_payload: int) -> dict[str, Any]:
                 },
             },
         },
-    }
-
-
-def _body(schema: str, bodies: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": f"#/components/schemas/{schema}"},
-                "examples": {name: {"value": body} for name, body in bodies.items()},
-            }
-        },
-    }
-
-
-def _answer(
-    description: str, schema: str, bodies: dict[str, Any], *, replayed: bool = False, **headers: str
-) -> dict[str, Any]:
-    components = {"X-Request-Id": "RequestId", **headers}
-    if replayed:
-        components["Idempotent-Replayed"] = "Replayed"
-    return {
-        "description": description,
-        "headers": {name: {"$ref": f"#/components/headers/{found}"} for name, found in components.items()},
-        "content": {
-            "application/json": {
-                "schema": {"$ref": f"#/components/schemas/{schema}"},
-                "examples": {name: {"value": body} for name, body in bodies.items()},
-            }
-        },
-    }
-
-
-def _refusal_refs() -> dict[str, Any]:
-    return {
-        str(error.status): {"$ref": f"#/components/responses/{name}"} for name, (error, _) in REFUSALS.items()
     }
 
 

@@ -10,12 +10,14 @@ from notify.ingest.docs import DocsRoutes
 from notify.ingest.edge import Edge
 from notify.ingest.notifications import NotificationRoutes, Publisher
 from notify.ingest.openapi import document
+from notify.ingest.people import People, PeopleRoutes
 from notify.ingest.stats import IngestStats
 
 
 def routes(
     *,
     publisher: Publisher,
+    people: People,
     keys: Verifier,
     max_payload: int,
     stats: IngestStats,
@@ -35,8 +37,9 @@ def routes(
     edge = Edge(keys=keys, stats=stats)
     bodies = BodyReader(stats=stats, max_in_memory=body_memory, timeout_s=body_timeout_s)
     notifications = NotificationRoutes(publisher=publisher, bodies=bodies, max_payload=max_payload)
+    people_routes = PeopleRoutes(people=people, bodies=bodies)
     docs = DocsRoutes(document(max_payload=max_payload))
-    found = edge.closed({**notifications.routes(edge), **docs.routes(edge)})
+    found = edge.closed({**notifications.routes(edge), **people_routes.routes(edge), **docs.routes(edge)})
     found.append(edge.not_found("/v1/{path:.*}"))
     if fallback:
         found.append(edge.not_found("/{path:.*}"))

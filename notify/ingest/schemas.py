@@ -23,6 +23,7 @@ from notify.ingest.fields import (
     UNKNOWN,
     Anything,
     Between,
+    Flag,
     Inner,
     Listed,
     OnlyTrue,
@@ -62,6 +63,14 @@ def category_fault(value: str) -> str | None:
     if not 1 <= len(value) <= MAX_CATEGORY:
         return f"must be 1 to {MAX_CATEGORY} characters long"
     return names.user_id_fault(value)
+
+
+def room_namespace_fault(value: object) -> str | None:
+    """What is wrong with a namespace that rooms are in."""
+    fault = names.namespace_fault(value)
+    if fault is None and owner_of(str(value)) is not None:
+        fault = "must not be a user's own namespace: that has no rooms"
+    return fault
 
 
 class Strict(Schema):
@@ -232,8 +241,60 @@ class BatchSchema(Strict):
     )
 
 
+class UserPath(Strict):
+    """The path of a user."""
+
+    id = Text(
+        required=True,
+        validate=USER,
+        metadata={"description": "The user's id, as in `sub` of their tokens.", "examples": ["42"]},
+    )
+
+
+class RoomPath(Strict):
+    """The path of a room."""
+
+    room = Text(
+        required=True, validate=ROOM, metadata={"description": "The room's name.", "examples": ["project:7"]}
+    )
+
+
+class RoomUserPath(RoomPath, UserPath):
+    """The path of a user in a room."""
+
+
+class RoomQuery(Strict):
+    """Where a room is."""
+
+    namespace = Text(
+        load_default="/",
+        validate=Sized(room_namespace_fault, 1, names.MAX_NAME),
+        metadata={
+            "description": "The Socket.IO namespace of the room; a user's own has none.",
+            "examples": ["/"],
+        },
+    )
+
+
+class NoQuery(Strict):
+    """No parameters."""
+
+
+class DisconnectSchema(Strict):
+    """How a user is disconnected. The body may be left out."""
+
+    revoke = Flag(
+        load_default=False,
+        metadata={
+            "description": "Refuse, from now on, all tokens of the user that were issued up to now (`iat`).",
+            "examples": [True],
+        },
+    )
+
+
 NOTIFICATION = NotificationSchema()
 BATCH = BatchSchema()
+DISCONNECT = DisconnectSchema()
 
 
 def load(schema: Schema, body: object, *path: str | int) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import structlog
 
 from notify.backplane.cluster import Cluster
 from notify.domain.presence import Connection, Presence
@@ -12,6 +14,8 @@ from notify.store.sessions import Sessions
 
 REVOCATION_TTL_S = 400 * 24 * 3600
 """How long a revocation stands: tokens that live longer than this are nobody's idea."""
+
+log = structlog.get_logger(__name__)
 
 
 class People:
@@ -26,9 +30,7 @@ class People:
         """A user's connections on all nodes."""
         answers = await self._cluster.ask("presence", user=user)
         connections = [
-            Connection(node=node, **connection)
-            for node, answer in answers.items()
-            for connection in answer["connections"]
+            connection for node, answer in answers.items() for connection in _connections(node, answer)
         ]
         connections.sort(key=lambda connection: (connection.since, connection.sid))
         last_seen = None if connections else await self._sessions.last_seen(user)
@@ -58,5 +60,25 @@ class People:
         return _sum(await self._cluster.ask("room_remove", room=room, user=user, namespace=namespace))
 
 
+def _connections(node: str, answer: Mapping[str, Any]) -> Iterator[Connection]:
+    """What a node says that it has. One of another version may say more; too little is left out."""
+    for found in _list(answer.get("connections")):
+        try:
+            yield Connection(
+                sid=str(found["sid"]),
+                namespace=str(found["namespace"]),
+                node=node,
+                transport=str(found["transport"]),
+                since=int(found["since"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            log.warning("answer_not_understood", node=node)
+
+
+def _list(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
 def _sum(answers: Mapping[str, Mapping[str, Any]]) -> int:
-    return sum(int(answer["count"]) for answer in answers.values())
+    counts = [answer.get("count") for answer in answers.values()]
+    return sum(count for count in counts if isinstance(count, int))

@@ -96,15 +96,25 @@ function contentExamples(content, open) {
   });
 }
 
+/** A path with an example in place of each of its names. */
+function filled(path, parameters) {
+  return parameters.filter((each) => each.in === "path").reduce((at, { name, schema }) => {
+    const value = (schema.examples || [name])[0];
+    return at.replace(`{${name}}`, () => encodeURIComponent(value));
+  }, path);
+}
+
 function curl(method, path, body) {
-  const quoted = JSON.stringify(body).replaceAll("'", "'\\''");
-  return [
-    `curl ${location.origin}${path} \\`,
-    `  --request ${method.toUpperCase()} \\`,
-    '  --header "Authorization: Bearer $NOTIFY_API_KEY" \\',
-    '  --header "Content-Type: application/json" \\',
-    `  --data '${quoted}'`,
-  ].join("\n");
+  const lines = [
+    `curl ${location.origin}${path}`,
+    `  --request ${method.toUpperCase()}`,
+    '  --header "Authorization: Bearer $NOTIFY_API_KEY"',
+  ];
+  if (body !== undefined) {
+    const quoted = JSON.stringify(body).replaceAll("'", "'\\''");
+    lines.push('  --header "Content-Type: application/json"', `  --data '${quoted}'`);
+  }
+  return lines.join(" \\\n");
 }
 
 function response(status, found) {
@@ -132,8 +142,10 @@ function operation(method, path, found) {
     const media = Object.values(content)[0];
     section.append(make("h3", {}, "Body: ", typeOf(media.schema)), fields(resolve(media.schema)));
     const first = Object.values(media.examples || {})[0];
-    if (first) section.append(example("As a command", curl(method, path, first.value)));
+    if (first) section.append(example("As a command", curl(method, filled(path, parameters), first.value)));
     section.append(...contentExamples(content, true));
+  } else {
+    section.append(example("As a command", curl(method, filled(path, parameters))));
   }
   section.append(make("h3", {}, "Answers"));
   const statuses = Object.entries(found.responses).sort(([one], [other]) => one.localeCompare(other));
