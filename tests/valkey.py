@@ -16,6 +16,8 @@ from tests.ports import free_port
 class Valkey(EmbeddedServer):
     """The embedded server on a unix socket (`url`) and on a loopback port (`tcp_url`)."""
 
+    config = EmbeddedServer.config + "enable-debug-command local\n"
+
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
         super().__init__(directory, port=free_port() if port is None else port)
 

@@ -78,6 +78,8 @@ class EmbeddedServer:
     `guarded`, a server that dies is started again on its data.
     """
 
+    config = CONFIG
+
     def __init__(
         self, directory: Path, *, port: int = 0, ready_s: float = 30.0, stop_s: float = 10.0
     ) -> None:
@@ -230,7 +232,7 @@ class EmbeddedServer:
         self._socket.unlink(missing_ok=True)
         config = self.directory / "valkey.conf"
         words = {"port": self.port, "socket": _quoted(self._socket), "directory": _quoted(self.directory)}
-        config.write_text(CONFIG.format(**words), encoding="utf-8")
+        config.write_text(self.config.format(**words), encoding="utf-8")
         assert self._lock is not None  # noqa: S101 - _locking went before
         with self._log.open("ab") as log:
             self._log_start = log.tell()

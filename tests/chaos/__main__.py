@@ -1,4 +1,4 @@
-"""`make chaos`: all scenarios with live progress, and a report with the figures of R1 to R9.
+"""`make chaos`: all scenarios with live progress, and a report with the figures of R1 to R12.
 
     python -m tests.chaos [--only R1,R3] [--seed N] [--short] [--report FILE]
 
@@ -14,50 +14,51 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tests.chaos import rubbish, scenarios
+from tests.chaos import crowds, outages, rubbish, scenarios
 from tests.chaos.report import markdown, table
 from tests.chaos.world import Report
 
-Run = Callable[[Path, int], Awaitable[Report]]
+Run = Callable[..., Awaitable[Report]]
+Size = dict[str, Any]
 
 
-def runs(*, short: bool, quiet: bool = False) -> dict[str, Run]:
+def runs(*, short: bool) -> dict[str, Run]:
     """The scenarios by name, in their full or in their short form."""
-    people, rate = (60, 100.0) if short else (500, 200.0)
+    size: Size = (
+        {"people": 60, "rate": 100.0, "stock": 4} if short else {"people": 500, "rate": 200.0, "stock": 8}
+    )
     return {
-        "R1": lambda path, seed: scenarios.killed_node(
-            path, seed, people=people, rate=rate, rounds=1 if short else 4, quiet=quiet
-        ),
-        "R2": lambda path, seed: scenarios.rolling_restart(path, seed, people=people, rate=rate, quiet=quiet),
-        "R3": lambda path, seed: scenarios.killed_redis(path, seed, people=people, rate=rate, quiet=quiet),
-        "R4": lambda path, seed: scenarios.cut_subscribers(
-            path, seed, people=people, rate=rate, seconds=5 if short else 60, quiet=quiet
-        ),
-        "R5": lambda path, seed: scenarios.partitioned_node(
-            path, seed, people=people, rate=rate, seconds=5 if short else 30, quiet=quiet
-        ),
-        "R6": lambda path, seed: scenarios.slow_consumers(
-            path, seed, slow=20, seconds=6 if short else 30, quiet=quiet
-        ),
-        "R7": lambda path, seed: scenarios.troubled_redis(path, seed, people=people, rate=rate, quiet=quiet),
-        "R8": lambda path, seed: scenarios.parallel_copies(path, seed, quiet=quiet),
-        "R9": lambda path, seed: rubbish.rubbish(path, seed, count=4_000 if short else 50_000, quiet=quiet),
+        "R1": partial(scenarios.killed_node, **size, rounds=1 if short else 4),
+        "R2": partial(scenarios.rolling_restart, **size),
+        "R3": partial(outages.killed_redis, **size),
+        "R4": partial(outages.cut_subscribers, **size, seconds=5 if short else 60),
+        "R5": partial(outages.partitioned_node, **size, seconds=5 if short else 30),
+        "R6": partial(crowds.slow_consumers, slow=5 if short else 20, seconds=6 if short else 30),
+        "R7": partial(outages.troubled_redis, **size),
+        "R8": crowds.parallel_copies,
+        "R9": partial(rubbish.rubbish, count=4_000 if short else 50_000),
+        "R10": partial(scenarios.frozen_node, **size, long_s=12 if short else 30),
+        "R11": partial(outages.half_open, **size, rounds=1 if short else 5),
+        "R12": partial(scenarios.many_at_once, people=300 if short else 2_000, rate=100 if short else 200),
     }
 
 
-async def run(names: list[str], *, seed: int, short: bool) -> list[Report]:
+async def run(names: list[str], *, seed: int, short: bool, quiet: bool) -> list[Report]:
     """Run scenarios one after the other."""
     reports = []
     known = runs(short=short)
     for name in names:
         with tempfile.TemporaryDirectory(prefix="notify-chaos-") as directory:
             began = time.monotonic()
-            report = await known[name](Path(directory), seed)
+            report = await known[name](Path(directory), seed, quiet=quiet)
             report.seconds = time.monotonic() - began
         reports.append(report)
-        sys.stderr.write("\r\033[K")
+        if not quiet:
+            sys.stderr.write("\r\033[K")
         print(table([report]), flush=True)
     return reports
 
@@ -75,7 +76,7 @@ def main() -> int:
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no scenario {', '.join(unknown)}: there are {', '.join(known)}")
     print(f"seed {options.seed}")
-    reports = asyncio.run(run(names, seed=options.seed, short=options.short))
+    reports = asyncio.run(run(names, seed=options.seed, short=options.short, quiet=not sys.stderr.isatty()))
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(markdown(reports, seed=options.seed, short=options.short))
     print(f"report: {options.report}")

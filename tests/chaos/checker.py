@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.chaos.person import Person
 from tests.chaos.publisher import Accepted
+from tests.chaos.record import Arrival, Record
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Verdict:
         return self.lost == self.duplicates == self.out_of_order == 0
 
 
-def missing(accepted: Sequence[Accepted], people: Sequence[Person]) -> dict[str, list[Accepted]]:
+def missing(accepted: Sequence[Accepted], people: Sequence[Record]) -> dict[str, list[Accepted]]:
     """By user, what should have arrived and has not.
 
     A person is owed what was accepted after it was first connected; what was accepted while it was away and
@@ -56,7 +56,7 @@ def missing(accepted: Sequence[Accepted], people: Sequence[Person]) -> dict[str,
     return found
 
 
-def check(accepted: Sequence[Accepted], people: Sequence[Person]) -> Verdict:
+def check(accepted: Sequence[Accepted], people: Sequence[Record]) -> Verdict:
     """The verdict on a run that is over."""
     gone = missing(accepted, people)
     examples = [f"{user} never got {one.stream}#{one.number}" for user, them in gone.items() for one in them]
@@ -67,12 +67,18 @@ def check(accepted: Sequence[Accepted], people: Sequence[Person]) -> Verdict:
         twice = [key for key, count in counts.items() if count > 1]
         duplicates += len(twice)
         examples += [f"{person.user} got {stream}#{number} twice" for stream, number in twice]
-        last = None
+        last: Arrival | None = None
+        numbers: dict[str, int] = {}
         for arrival in person.arrivals:
-            if last is not None and last.offset[0] == arrival.offset[0] and arrival.offset <= last.offset:
+            # In the order of their offsets over all channels, and in the order in which each was accepted.
+            backwards = (
+                last is not None and last.offset[0] == arrival.offset[0] and arrival.offset < last.offset
+            )
+            if backwards or arrival.number < numbers.get(arrival.stream, 0):
                 out_of_order += 1
                 examples.append(f"{person.user}: {arrival} after {last}")
             last = arrival
+            numbers[arrival.stream] = arrival.number
     streams = Counter(one.stream for one in accepted)
     expected = sum(streams[stream] for person in people for stream in person.streams)
     return Verdict(

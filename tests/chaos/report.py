@@ -31,7 +31,8 @@ def markdown(reports: Sequence[Report], *, seed: int, short: bool) -> str:
     lines = [
         "# Chaos",
         "",
-        f"`python -m tests.chaos{' --short' if short else ''} --seed {seed}`. Lost: accepted and never received. "
+        f"`python -m tests.chaos{' --short' if short else ''} --seed {seed}`. "
+        "Lost: accepted and never received. "
         "Told: clients that were told that they lost their place (`recovered === false`).",
         "",
         "| | fault | accepted | arrived | lost | duplicates | out of order | told | figures | |",

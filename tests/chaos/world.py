@@ -6,16 +6,19 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from tests.chaos.balancer import Balancer
 from tests.chaos.checker import Verdict, check, missing
 from tests.chaos.person import Person
 from tests.chaos.proxy import Proxy
 from tests.chaos.publisher import Publisher
+from tests.chaos.stock import StockPerson
+from tests.clients.javascript import JavaScript
 from tests.cluster import Cluster, Node
 from tests.valkey import Valkey
 
@@ -37,7 +40,10 @@ class World:
     proxies: list[Proxy]
     rng: random.Random
     quiet: bool
-    people: list[Person] = field(default_factory=list)
+    balancer: Balancer
+    stack: AsyncExitStack
+    fronts: list[Proxy] = field(default_factory=list)
+    people: list[Person | StockPerson] = field(default_factory=list)
     publisher: Publisher | None = None
     public: Callable[[], Sequence[str]] | None = None
     internal: Callable[[], Sequence[str]] | None = None
@@ -54,30 +60,63 @@ class World:
         """Their Redis."""
         return self.cluster.valkey
 
+    async def leave(self) -> None:
+        """Send everyone home."""
+        if self.publisher is not None:
+            await self.publisher.abort()
+        await asyncio.gather(*(one.stop() for one in self.people))
+
     def say(self, text: str) -> None:
         """Live progress, on one line of the terminal."""
         if not self.quiet:
             sys.stderr.write(f"\r\033[K{self.name} {time.monotonic() - self._began:5.1f}s  {text}")
             sys.stderr.flush()
 
-    async def populate(self, people: int, *, rooms: int) -> None:
-        """Connect people, each in one of the rooms; returns when all are in."""
-        public = self.public or (lambda: [node.url for node in self.nodes])
+    async def populate(self, people: int, *, rooms: int, stock: int = 0) -> None:
+        """Connect people, each in one of the rooms, and a few stock clients; returns when all are in.
+
+        The light ones choose a ready node each time; the stock ones have one address, as in real life, and
+        are on websocket and on long-polling by turns.
+        """
         for number in range(people):
             rng = random.Random(self.rng.random())
-            room = f"room-{number % rooms}"
-            self.people.append(Person(f"user-{number}", [room], public, rng))
-        for begin in range(0, people, 50):
-            for person in self.people[begin : begin + 50]:
-                person.start()
-            await self.until(lambda end=begin + 50: all(person.connected_at for person in self.people[:end]))
+            person = Person(f"user-{number}", [f"room-{number % rooms}"], rng=rng)
+            person.addresses = self.public or self._public
+            person.local_address = _loopback(number)
+            self.people.append(person)
+        if stock:
+            javascript = await self.stack.enter_async_context(JavaScript())
+            for number in range(stock):
+                self.people.append(
+                    StockPerson(
+                        f"stock-{number}",
+                        [f"room-{number % rooms}"],
+                        javascript=javascript,
+                        url=self.public()[0] if self.public else self.balancer.url,
+                        transport=("websocket", "polling")[number % 2],
+                        local_address=_loopback(people + number),
+                    )
+                )
+        for begin in range(0, len(self.people), 50):
+            for one in self.people[begin : begin + 50]:
+                await one.start()
+            assert await self.until(
+                lambda end=begin + 50: all(one.connected_at for one in self.people[:end])
+            ), "they do not get in"
+
+    def _public(self) -> list[str]:
+        if self.fronts:
+            ports = {node.name: front.port for node, front in zip(self.nodes, self.fronts, strict=True)}
+            return [f"http://127.0.0.1:{ports[node.name]}" for node in self.balancer.ready]
+        return [node.url for node in self.balancer.ready]
 
     def publish(self, rate: float, *, timeout_s: float = 5.0) -> Publisher:
         """Begin to post to the people and to their rooms."""
         streams = [f"u:{person.user}" for person in self.people]
         streams += sorted({f"r:{room}" for person in self.people for room in person.rooms})
+        streams.append("all")
         self.rng.shuffle(streams)
-        internal = self.internal or (lambda: [node.internal_url for node in self.nodes if node.running])
+        internal = self.internal or (lambda: [node.internal_url for node in self.balancer.ready])
         self.publisher = Publisher(
             streams, internal, rate, random.Random(self.rng.random()), timeout_s=timeout_s
         )
@@ -121,8 +160,18 @@ class World:
 
     @property
     def resumes(self) -> list[float]:
-        """Seconds without a connection, over all people and all losses."""
-        return [seconds for person in self.people for seconds in person.resumes]
+        """Seconds without a connection, over all light clients and all losses."""
+        return [seconds for one in self.people if isinstance(one, Person) for seconds in one.resumes]
+
+    @property
+    def stock_resumes(self) -> list[float]:
+        """The same for the stock clients, which wait 0.5 to 1.5 s before they try again."""
+        return [seconds for one in self.people if isinstance(one, StockPerson) for seconds in one.resumes]
+
+
+def _loopback(number: int) -> str:
+    """An address of its own network for each client: nginx's ip_hash looks at the first three numbers."""
+    return f"127.{1 + number // 250 % 250}.{1 + number % 250}.1"
 
 
 @asynccontextmanager
@@ -133,34 +182,36 @@ async def world(
     *,
     nodes: int = 3,
     proxied: bool = False,
+    fronted: bool = False,
     quiet: bool = False,
     **settings: str,
-):
-    """`async with world("R1", path, seed) as here:` - with `proxied`, each node reaches Redis by a proxy."""
+) -> AsyncIterator[World]:
+    """`async with world("R1", path, seed) as here:`
+
+    With `proxied` each node reaches Redis by a proxy; with `fronted` the clients reach each node by one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    proxies: list[Proxy] = []
-    cluster = Cluster(0 if proxied else nodes, directory=directory, environ={**SETTINGS, **settings})
-    try:
-        if proxied:
-            for _ in range(nodes):
-                proxy = Proxy(cluster.valkey.port)
-                await proxy.start()
-                proxies.append(proxy)
-                cluster.add(NOTIFY_REDIS_URL=f"redis://127.0.0.1:{proxy.port}")
-        await cluster.start()
-        here = World(name, cluster, proxies, random.Random(seed), quiet)
-        try:
-            yield here
-        finally:
-            if here.publisher is not None:
-                for task in here.publisher._tasks:
-                    task.cancel()
-                await asyncio.gather(*here.publisher._tasks, return_exceptions=True)
-            await asyncio.gather(*(person.stop() for person in here.people))
-    finally:
-        await cluster.stop()
+    async with AsyncExitStack() as stack:
+        cluster = Cluster(0 if proxied else nodes, directory=directory, environ={**SETTINGS, **settings})
+        stack.push_async_callback(cluster.stop)
+        proxies = [await _started(stack, Proxy(cluster.valkey.port)) for _ in range(nodes if proxied else 0)]
         for proxy in proxies:
-            await proxy.stop()
+            cluster.add(NOTIFY_REDIS_URL=f"redis://127.0.0.1:{proxy.port}")
+        await cluster.start()
+        balancer = await _started(stack, Balancer(cluster.nodes))
+        fronts = [await _started(stack, Proxy(node.port)) for node in cluster.nodes if fronted]
+        here = World(name, cluster, proxies, random.Random(seed), quiet, balancer, stack, fronts=fronts)
+        stack.push_async_callback(here.leave)
+        yield here
+
+
+P = TypeVar("P", bound=Proxy)
+
+
+async def _started(stack: AsyncExitStack, proxy: P) -> P:
+    await proxy.start()
+    stack.push_async_callback(proxy.stop)
+    return proxy
 
 
 Scenario = Callable[..., Awaitable["Report"]]
@@ -176,3 +227,20 @@ class Report:
     figures: dict[str, str]
     ok: bool
     seconds: float = 0.0
+
+
+def resume_figures(here: World) -> dict[str, str]:
+    """How long people were without a connection."""
+    resumes, stock = here.resumes, here.stock_resumes
+    return {
+        "resumed": f"{len(resumes)} + {len(stock)}",
+        "resume p50": f"{quantile(resumes, 0.5) * 1000:.0f} ms",
+        "resume p99": f"{quantile(resumes, 0.99) * 1000:.0f} ms",
+        "stock clients": f"p50 {quantile(stock, 0.5):.1f} s, longest {max(stock, default=0):.1f} s",
+    }
+
+
+def answers_of(answers: object) -> str:
+    """How often which answer was given."""
+    counts = dict(answers)  # type: ignore[call-overload]
+    return ", ".join(f"{number} x {status}" for status, number in sorted(counts.items(), key=str))

@@ -14,7 +14,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import time
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,16 @@ TIMEOUT_S = 10.0
 
 
 class JsClient:
-    """One Socket.IO client. Everything it has said is in `log`, in order."""
+    """One Socket.IO client. Everything it has said is in `log`, in order; `at` is when it was read."""
 
-    def __init__(self, process: JavaScript, name: str) -> None:
+    def __init__(
+        self, process: JavaScript, name: str, *, heard: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
         self._process = process
         self._acks = itertools.count(1)
         self.name = name
         self.log: list[dict[str, Any]] = []
+        self.heard = heard
         self.changed = asyncio.Condition()
 
     @property
@@ -148,9 +153,19 @@ class JavaScript:
             await self._process.wait()
         await self._reader
 
-    async def connect(self, url: str, *, oldest: bool = False, **options: Any) -> JsClient:
-        """A client that begins to connect. A path in the URL is its namespace."""
-        client = JsClient(self, next(self._names))
+    async def connect(
+        self,
+        url: str,
+        *,
+        oldest: bool = False,
+        heard: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
+    ) -> JsClient:
+        """A client that begins to connect. A path in the URL is its namespace.
+
+        `heard` is called with each line that it says.
+        """
+        client = JsClient(self, next(self._names), heard=heard)
         self._clients[client.name] = client
         await self.command("connect", client=client.name, url=url, options=options, oldest=oldest)
         return client
@@ -169,6 +184,9 @@ class JavaScript:
                 self._ready.set()
                 continue
             client = self._clients[line["client"]]
+            line["at"] = time.monotonic()
+            if client.heard is not None:
+                client.heard(line)
             async with client.changed:
                 client.log.append(line)
                 client.changed.notify_all()
