@@ -48,7 +48,8 @@ def _disconnect() -> dict[str, Any]:
         "description": "Ends all connections of a user, on every node and in every namespace, with the "
         "reason `io server disconnect`: stock clients do not come back by themselves, and nothing is "
         "recovered. With `revoke`, tokens issued up to this second are refused with `token_revoked` from now "
-        f"on; issue the next one a second later. {SILENT} The body may be left out; it may be {MAX_BODY} bytes long. Needs the "
+        f"on; issue the next one a second later. {SILENT} The body may be left out; it may be {MAX_BODY} "
+        "bytes long. Needs the "
         "scope `admin`.",
         "tags": ["users"],
         "parameters": _parameters(UserPath),
@@ -79,7 +80,7 @@ def _add() -> dict[str, Any]:
         "operationId": "addToRoom",
         "summary": "Put a user into a room",
         "description": "All connections that the user has now in the namespace, on every node, whatever "
-        "their tokens allow. They are given the room back at a recovery; a connection that is made anew later "
+        "their tokens allow. They are given the room back at a recovery; a connection made anew later "
         "is not in it. A connection that is in NOTIFY_MAX_ROOMS_PER_SOCKET rooms already is not counted. "
         f"{SILENT} Needs the scope `admin`.",
         "tags": ["rooms"],

@@ -32,7 +32,7 @@ async def slow_consumers(directory: Path, seed: int, *, slow: int, seconds: floa
             sent = 0
             began = time.monotonic()
             while time.monotonic() - began < seconds:
-                                await asyncio.sleep(max(0.0, began + sent / posts_per_s - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + sent / posts_per_s - time.monotonic()))
                 probe = here.people[sent % len(here.people)]
                 had = len(probe.arrivals)
                 async with session.post(
