@@ -62,7 +62,7 @@ def waited_s(pid: int) -> float:
 
 
 def writes(pid: int) -> int:
-    """write(2) calls of a process, send(2) not among them: uvloop and Node write, asyncio's own loop sends."""
+    """write(2) calls of a process, send(2) not among them: uvloop and Node write, asyncio's loop sends."""
     for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines():
         if line.startswith("syscw:"):
             return int(line.split()[1])
