@@ -38,7 +38,7 @@ from notify.ops.lifecycle import Lifecycle, State
 from notify.ops.metrics import Metrics
 from notify.service.keys import ApiKeys
 from notify.service.people import People
-from notify.service.publish import Publisher
+from notify.service.publish import NO_TRACE, Publisher
 from notify.service.stats import ServiceStats
 from notify.settings import Settings
 from notify.store.api_keys import ApiKeyStore
@@ -101,6 +101,7 @@ class Node:
             log=self.log,
             idempotency_keys=IdempotencyKeys(self.redis, self.keys),
             stats=self.service_stats,
+            trace=lambda: structlog.contextvars.get_contextvars().get("request_id", NO_TRACE),
         )
         self.api_keys = ApiKeys(
             ApiKeyStore(self.redis, self.keys), configured=[key.reveal() for key in settings.api_keys]
@@ -123,6 +124,7 @@ class Node:
             stats=self.backplane_stats,
             on_hole=lambda rooms, reason: self.keeper.hole(rooms, reason),  # noqa: PLW0108 - made later
             on_command=self._command,
+            traced=self.settings.log_level == "debug",
         )
         self.registry = Registry(node_id=self.node_id, heartbeats=Heartbeats(self.redis, self.keys))
         self.cluster = Cluster(
@@ -254,6 +256,10 @@ class Node:
         self.stack.push_async_callback(self.cluster.stop)
         await self.authenticator.start()
         self.stack.push_async_callback(self.authenticator.stop)
+        if not await self.api_keys.list():
+            log.warning(
+                "no_api_keys", advice="Nobody can post: set NOTIFY_API_KEYS, or run `notify keys create`."
+            )
         await self.registry.start()
         self.stack.push_async_callback(self.registry.stop)
         self.keeper.start()

@@ -50,7 +50,9 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         stats: BackplaneStats,
         on_hole: Callable[[Sequence[Room], str], None],
         on_command: Callable[[dict[str, Any]], None],
+        traced: bool = False,
     ) -> None:
+        """`traced`: log a line for each message that is handed to members, with the request it came by."""
         super().__init__(channel=socketio_topic)
         self.subscriber = subscriber
         subscriber.listener = self
@@ -58,6 +60,7 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         self._stats = stats
         self._on_hole = on_hole
         self._on_command = on_command
+        self._traced = traced
         self._tasks: set[asyncio.Task[Any]] = set()
         self._overlap_offset: Offset | None = None
         self._overlap_seen: set[Member] = set()
@@ -191,6 +194,8 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
 
         Messages in a row for one channel go out as one piece, so that each socket is touched once.
         """
+        if self._traced:
+            self._trace(pairs)
         begin, count = 0, len(pairs)
         while begin < count:
             room, delivery = pairs[begin]
@@ -203,6 +208,16 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
             else:
                 self._fan_out_run(room, [delivery for _, delivery in pairs[begin:end]])
             begin = end
+
+    def _trace(self, pairs: Sequence[tuple[Room, Delivery]]) -> None:
+        for room, delivery in pairs:
+            log.debug(
+                "delivered",
+                request_id=delivery.trace.decode(),
+                offset=str(delivery.offset),
+                channel=room.channel.kind,
+                members=len(room.members),
+            )
 
     def _fan_out(self, room: Room, delivery: Delivery) -> None:
         members = room.members if isinstance(room.members, tuple) else tuple(room.members)

@@ -147,9 +147,9 @@ class TooMany(NotifyError):
 
 
 class Unavailable(NotifyError):
-    """Redis did not confirm in time. Nothing was accepted, or the same key is safe to retry."""
+    """Redis, or the issuer of tokens, did not answer in time. The same Idempotency-Key is safe to retry."""
 
-    code, title, status, retryable = "unavailable", "The store is unavailable", 503, True
+    code, title, status, retryable = "unavailable", "Temporarily unavailable", 503, True
 
 
 class Draining(NotifyError):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
+import structlog
 
 from notify.domain.channel import Channel
 from notify.domain.errors import Forbidden, InFlight, Invalid, KeyReused, NotifyError
@@ -20,11 +21,16 @@ from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.log import Entry, Log
 
+NO_TRACE = "-"
+
 PIECE = 32
 """Users whose logs one script call appends to: Redis is busy with it for 1 to 2 ms."""
 
 MESSAGE_TTL_S = 24 * 3600
 """What one client sends another is replayed at most this long after (and no longer than the logs live)."""
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,14 @@ class Publisher:
         idempotency_keys: IdempotencyKeys,
         stats: ServiceStats,
         now: Callable[[], float] = time.time,
+        trace: Callable[[], str] = lambda: NO_TRACE,
     ) -> None:
+        """`trace` is one word for what is being worked on, a request id: it goes with what is published."""
         self._log = log
         self._keys = idempotency_keys
         self._stats = stats
         self._now = now
+        self._trace = trace
 
     async def publish(
         self, notification: Notification, *, idempotency: Idempotency | None = None
@@ -87,11 +96,13 @@ class Publisher:
         accepted = _accepted(origin.id, notification, origin, replayed=replayed)
         if replayed:
             self._stats.idempotent_replays += 1
+            log.info("replayed", id=accepted.id)
             return accepted
-        entries = _entries(accepted, notification, origin, prefix="")
+        entries = _entries(accepted, notification, origin, prefix="", trace=self._trace())
         _raise_first(await self._log.append(*entries))
         await self._finish(idempotency)
         self._count(notification)
+        log.info("accepted", id=accepted.id, target=notification.target.kind)
         return accepted
 
     async def publish_batch(
@@ -102,6 +113,7 @@ class Publisher:
         One key covers the whole batch. Raises KeyReused, InFlight, Unavailable (nothing was accepted).
         """
         origin, replayed = await self._begin(idempotency)
+        trace = self._trace()
         results: list[Accepted | NotifyError] = []
         entries: list[Entry] = []
         owners: list[int] = []
@@ -111,7 +123,7 @@ class Publisher:
                 continue
             accepted = _accepted(origin.item_id(index), item, origin, replayed=replayed)
             try:
-                pieces = [] if replayed else _entries(accepted, item, origin, prefix=f"{index}:")
+                pieces = [] if replayed else _entries(accepted, item, origin, prefix=f"{index}:", trace=trace)
             except NotifyError as error:
                 results.append(error)
                 continue
@@ -120,6 +132,7 @@ class Publisher:
             owners += [index] * len(pieces)
         if replayed:
             self._stats.idempotent_replays += 1
+            log.info("batch_replayed", id=origin.id)
             return results
         failed = False
         for owner, outcome in zip(owners, await self._log.append(*entries), strict=True):
@@ -131,6 +144,10 @@ class Publisher:
         for item, result in zip(items, results, strict=True):
             if isinstance(item, Notification) and isinstance(result, Accepted):
                 self._count(item)
+        accepted_count = sum(isinstance(result, Accepted) for result in results)
+        log.info(
+            "batch_accepted", id=origin.id, accepted=accepted_count, rejected=len(results) - accepted_count
+        )
         return results
 
     async def send(self, sender: str, channel: Channel, event: str, data: Any) -> Offset:
@@ -141,7 +158,7 @@ class Publisher:
         if event in RESERVED_EVENTS:
             raise Forbidden(f"The event name {event!r} is reserved")
         message = {"from": sender, "to": {channel.kind: channel.name}, "data": data}
-        body = b" -\n" + orjson.dumps([event, message])[:-1]
+        body = f" - {self._trace()}\n".encode() + orjson.dumps([event, message])[:-1]
         expires_ms = int(self._now() * 1000) + MESSAGE_TTL_S * 1000
         (outcome,) = await self._log.append(Entry((channel,), body, expires_ms=expires_ms))
         if isinstance(outcome, NotifyError):
@@ -186,7 +203,9 @@ def _moment(unix_ms: int) -> datetime:
     return datetime.fromtimestamp(unix_ms / 1000, UTC)
 
 
-def _entries(accepted: Accepted, notification: Notification, origin: Origin, *, prefix: str) -> list[Entry]:
+def _entries(
+    accepted: Accepted, notification: Notification, origin: Origin, *, prefix: str, trace: str
+) -> list[Entry]:
     """The script calls of one notification: users in pieces, or everything at once where targets overlap.
 
     A socket in two of the channels sees it once, because what may overlap is published under one offset.
@@ -195,7 +214,7 @@ def _entries(accepted: Accepted, notification: Notification, origin: Origin, *, 
     channels = target.channels(notification.namespace)
     if not channels:
         raise Invalid("The target is nobody in this namespace")
-    body = _head(notification) + _array(accepted, notification)
+    body = _head(notification, trace) + _array(accepted, notification)
     size = len(channels) if target.overlaps else PIECE
     ephemeral = not notification.ttl_s
     expires_ms = 0 if ephemeral else origin.created_ms + notification.ttl_s * 1000
@@ -211,12 +230,12 @@ def _entries(accepted: Accepted, notification: Notification, origin: Origin, *, 
     ]
 
 
-def _head(notification: Notification) -> bytes:
+def _head(notification: Notification, trace: str) -> bytes:
     target = notification.target
-    flags = b" o" if target.overlaps else b" -"
+    head = f" {'o' if target.overlaps else '-'} {trace}".encode()
     if target.except_users:
-        return flags + b" " + orjson.dumps(sorted(target.except_users)) + b"\n"
-    return flags + b"\n"
+        return head + b" " + orjson.dumps(sorted(target.except_users)) + b"\n"
+    return head + b"\n"
 
 
 def _array(accepted: Accepted, notification: Notification) -> bytes:

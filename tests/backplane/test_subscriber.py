@@ -7,10 +7,13 @@ import json
 
 import pytest
 
+from notify.backplane import subscriber as subscriber_module
 from notify.domain.errors import NotifyError, Unavailable
 from notify.domain.notification import Notification, Target
 from notify.service.publish import Idempotency
+from notify.store.opener import Opener
 from tests.backplane.conftest import until
+from tests.chaos.proxy import Proxy
 
 
 def titles(ear) -> list[str]:
@@ -238,7 +241,7 @@ async def test_malformed_messages_are_counted_and_dropped(side, valkey):
                     client.publish(topic, rubbish)
                 for method in ("emit", "disconnect", "enter_room", "close_room", "callback", "nonsense", 7):
                     client.publish(topic, json.dumps({"method": method}))
-            client.publish("notify:topic:user:/:ada", b'e-1-0 - 5\n["a","e-1-0"]')
+            client.publish("notify:topic:user:/:ada", b'e-1-0 - - 5\n["a","e-1-0"]')
         await a.publisher.publish(to_user("still here"))
         await until(lambda: ear.packets)
         assert titles(ear) == ["still here"]
@@ -329,3 +332,48 @@ async def test_a_request_that_died_half_way_is_finished_and_not_doubled(side, va
         await until(lambda: last.packets)
         assert titles(first) == titles(last) == ["one"]
         assert json.loads(first.packets[0][2:])[1]["id"] == json.loads(last.packets[0][2:])[1]["id"]
+
+
+async def test_a_node_that_alone_hears_nothing_knows_it_and_heals(side, valkey, monkeypatch):
+    monkeypatch.setattr(subscriber_module, "CANARY_INTERVAL_S", 0.1)
+    monkeypatch.setattr(subscriber_module, "CANARY_LOST_S", 0.4)
+    proxy = Proxy(valkey.port)
+    await proxy.start()
+    try:
+        async with side(valkey.url, "a") as a:
+            ear = await a.member("ada")
+            # From here on its subscription goes by a way of its own, and that way hangs.
+            a.subscriber._opener = Opener(f"redis://127.0.0.1:{proxy.port}")
+            before = a.stats.resubscriptions
+            a.subscriber._connection.abort()
+            await until(lambda: a.stats.resubscriptions > before and a.stats.subscribed)
+            proxy.mode("stall")
+            await a.publisher.publish(to_user("unheard"))
+            await until(lambda: a.subscriber.deaf)
+            assert a.stats.canaries_lost >= 1
+            assert not a.stats.subscribed
+            assert ear.packets == []
+            proxy.mode("pass")
+            await until(lambda: ear.packets and not a.subscriber.deaf)
+            assert titles(ear) == ["unheard"]
+            assert a.holes == []
+    finally:
+        await proxy.stop()
+
+
+async def test_redis_paused_costs_a_wait_and_no_message(side, own_valkey):
+    async with side(own_valkey.url, "a") as a:
+        ear = await a.member("ada")
+        with own_valkey.client() as client:
+            client.client_pause(1500, all=True)
+        sent = 0
+        while sent < 20:
+            try:
+                await a.publisher.publish(to_user(str(sent)))
+                sent += 1
+            except Unavailable:
+                await asyncio.sleep(0.05)
+        await until(lambda: "19" in titles(ear))
+        seen = titles(ear)
+        assert [number for number in range(20) if str(number) not in seen] == []
+        assert offsets(ear) == sorted(offsets(ear))

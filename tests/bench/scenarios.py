@@ -288,8 +288,8 @@ SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {
 def _one_by_one(load: Process, publisher: Process, plan: Plan, *, seconds: float) -> int:
     """40 messages/s, and none before the one before it has arrived everywhere; answers the deliveries.
 
-    When a core is contended, messages that leave by the clock alone meet in the node, and one that merges what
-    waits would be measured at that instead of at fan-out.
+    When a core is contended, messages that leave by the clock alone meet in the node, and one that merges
+    what waits would be measured at that instead of at fan-out.
     """
     load.call("reset")
     started, total = time.monotonic(), round(40 * seconds)
