@@ -329,6 +329,14 @@ class Membership:
         if not book.members and not book.rooms and self.books.get(namespace) is book:
             del self.books[namespace]
 
+    def forget_callback(self, sid: str, callback: Callable[..., Any]) -> None:
+        """Wait no longer for the acknowledgement that `callback` was to get."""
+        waiting = self.callbacks.get(sid, {})
+        for ack_id in [number for number, found in waiting.items() if found is callback]:
+            del waiting[ack_id]
+        if len(waiting) == 1 and not any(sid in book.members for book in self.books.values()):
+            del self.callbacks[sid]  # the counter of ack ids is all that is left, and nobody's
+
     # -- the interface of python-socketio's BaseManager ---------------------------------------------
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import socketio
 from aiohttp import web
+from socketio import exceptions as sio_exceptions
 from socketio import packet as sio_packet
 
 from notify.backplane.local import LocalManager
@@ -386,6 +387,42 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 await self._leave(member.socket, member, self.reason.SERVER_DISCONNECT)
 
     # -- sending ------------------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: str | None = None,
+        sid: str | None = None,
+        namespace: str | None = None,
+        timeout: float = 60,  # noqa: ASYNC109 - the name that python-socketio gives it
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emit to one client, on whichever node, and return what it acknowledges with.
+
+        See `socketio.AsyncServer.call` for the arguments. Raises TimeoutError; nothing of the call is left
+        then, be the client gone or unknown.
+        """
+        target = to or sid
+        if target is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        answer: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
+
+        def answered(*arguments: Any) -> None:
+            if not answer.done():
+                answer.set_result(arguments)
+
+        try:
+            await self.emit(
+                event, data, room=target, namespace=namespace, callback=answered, ignore_queue=ignore_queue
+            )
+            async with asyncio.timeout(timeout):
+                arguments = await answer
+        except TimeoutError:
+            raise sio_exceptions.TimeoutError() from None
+        finally:
+            self.manager.forget_callback(target, answered)
+        return arguments if len(arguments) > 1 else arguments[0] if arguments else None
 
     def send_packet(self, socket: Transport, packet: Any) -> None:
         """Send a Socket.IO packet, an instance of `packet_class`."""

@@ -74,6 +74,10 @@ async def test_the_server_calls_the_client():
         with pytest.raises(CallTimeoutError):
             await server.call("silence", to=sid, timeout=0.05)
         never.set()
+        assert not any(callable(waiting) for waiting in server.manager.callbacks.get(sid, {}).values())
+        with pytest.raises(CallTimeoutError):
+            await server.call("add", (1, 2), to="nobody", timeout=0.05)
+        assert "nobody" not in server.manager.callbacks
 
 
 async def test_rooms_and_sessions_and_environs():
