@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from notify.backplane.canary import Canary, Echo
 from notify.backplane.connection import Connection, Opener
 from notify.backplane.delivery import Delivery
 from notify.backplane.membership import Room
@@ -25,9 +26,6 @@ from notify.domain.errors import NotifyError, Unavailable
 from notify.domain.offset import Offset
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.05, 1.0
-CANARY_INTERVAL_S = 5.0
-CANARY_LOST_S = 15.0
-BARRIER_TIMEOUT_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +54,11 @@ class Backlog(Protocol):
     def missed(self) -> Sequence[MissedMessage]: ...
 
 
-class Store(Protocol):
+class Store(Echo, Protocol):
     """What the subscriber asks of the store. All raise Unavailable."""
 
     async def catch_up(self, places: Sequence[tuple[Channel, Offset]], *, reached: Offset) -> Backlog:
         """What the channels' logs hold after those places."""
-
-    async def echo(self, topic: str, token: str) -> None:
-        """Publish `canary <token> <clock>` on a topic."""
 
 
 class Listener(Protocol):
@@ -99,7 +94,6 @@ class Subscriber:
         self._opener = opener
         self._store = store
         self._topic_prefix = topic_prefix
-        self._node_topic = node_topic
         self._other_topics = [topic.encode() for topic in (node_topic, *other_topics)]
         self._stats = stats
         self._window_s = window_s
@@ -111,19 +105,14 @@ class Subscriber:
         self._held: list[tuple[Room, Delivery]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._settling: deque[tuple[Offset, Callable[[], None]]] = deque()
-        self._barriers: dict[str, asyncio.Future[None]] = {}
-        self._canaries = 0
-        self._canary_heard = 0.0
-        self._alive_at = 0.0
-        self.deaf = False
-        """This node alone hears nothing, though Redis answers."""
+        self._canary = Canary(store=store, topic=node_topic, stats=stats)
 
     # -- life ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Connect and hear the first canary. Raises Unavailable."""
         await self._connect()
-        await self._barrier()
+        await self._canary.barrier(self._connection)
         self._tasks = [
             asyncio.create_task(self._keep(), name="subscriber-keeper"),
             asyncio.create_task(self._watch(), name="subscriber-canary"),
@@ -142,6 +131,11 @@ class Subscriber:
             self._connection = None
 
     @property
+    def deaf(self) -> bool:
+        """This node alone hears nothing, though Redis answers."""
+        return self._canary.deaf
+
+    @property
     def connected(self) -> bool:
         """True while there is a connection, be it still catching up."""
         return self._connection is not None and not self._connection.lost.done()
@@ -154,14 +148,14 @@ class Subscriber:
         # Each on its own: an ACL that fences the prefix refuses python-socketio's default channel.
         for topic in self._other_topics:
             connection.send("SUBSCRIBE", [topic])
-        self._canary_heard = self._alive_at = time.monotonic()
+        self._canary.restart()
 
     async def _keep(self) -> None:
         while True:
             connection = self._connection
             if connection is not None:
                 await asyncio.shield(connection.lost)
-            cut_at = self._alive_at
+            cut_at = self._canary.heard_at
             self._stats.subscribed = False
             self._fail_waiters()
             log.warning("subscriber_lost")
@@ -334,72 +328,16 @@ class Subscriber:
         seen = self.last_seen
         return seen is not None and not offset.follows(seen)
 
-    # -- canaries -------------------------------------------------------------------------------------
-
-    async def _echo(self) -> str:
-        self._canaries += 1
-        token = f"{self._canaries}:{time.monotonic()}"
-        await self._store.echo(self._node_topic, token)
-        return token
-
-    async def _barrier(self) -> None:
-        """Wait until everything that was published before now has come in."""
-        self._canaries += 1
-        token = f"{self._canaries}:{time.monotonic()}"
-        heard = self._barriers[token] = asyncio.get_running_loop().create_future()
-        connection = self._connection
-        lost = [connection.lost] if connection is not None else []
-        try:
-            async with asyncio.timeout(BARRIER_TIMEOUT_S):
-                # The subscription to our own topic may be confirmed only after a first one was published.
-                while not heard.done():
-                    await self._store.echo(self._node_topic, token)
-                    await asyncio.wait([heard, *lost], timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
-                    if not self.connected and not heard.done():
-                        raise Unavailable("The subscription was lost again", retry_after_s=1)
-        except TimeoutError as error:
-            raise Unavailable("What this node publishes does not come back", retry_after_s=1) from error
-        finally:
-            del self._barriers[token]
-
     def _hear_canary(self, payload: bytes) -> None:
-        try:
-            _, token, clock = payload.decode().split(" ")
-            sent_at = float(token.partition(":")[2])
-        except ValueError:
-            self._stats.malformed["canary"] += 1
-            return
-        now = time.monotonic()
-        if not 0 <= now - sent_at < 3600:
-            self._stats.malformed["canary"] += 1
-            return
-        self._canary_heard = self._alive_at = now
-        self._stats.canary_lag_s = now - sent_at
-        self.deaf = False
-        barrier = self._barriers.get(token)
-        if barrier is not None and not barrier.done():
-            barrier.set_result(None)
-        offset = Offset.parse(clock)
-        if offset is None or self._held is not None:
-            return
-        self._reach(offset)
-        self._stats.subscribed = True
+        offset = self._canary.hear(payload)
+        if offset is not None and self._held is None:
+            self._reach(offset)
+            self._stats.subscribed = True
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(CANARY_INTERVAL_S)
-            answered = True
-            try:
-                await self._echo()
-            except NotifyError:
-                answered = False  # Redis is away: then every node is deaf, and none is to be blamed
-            silent_s = time.monotonic() - self._canary_heard
-            if silent_s > CANARY_LOST_S:
-                self._stats.canaries_lost += 1
+            if not await self._canary.watch():
                 self._stats.subscribed = False
-                self.deaf = answered
-                log.warning("canary_lost", silent_s=round(silent_s, 1), redis_answers=answered)
-                self._canary_heard = time.monotonic()
                 if self._connection is not None:
                     self._connection.abort()
 
@@ -408,7 +346,9 @@ class Subscriber:
     async def _catch_up(self, *, outage_s: float) -> None:
         """Read what was missed while nothing was heard, merge it with what is live again, and go on."""
         seen = self.last_seen
-        await self._barrier()  # all subscriptions stand: what is published from here on is held
+        await self._canary.barrier(
+            self._connection
+        )  # all subscriptions stand: what is published from here on is held
         entries: list[tuple[Room, Delivery]] = []
         holes: list[Room] = []
         if seen is not None:
@@ -420,7 +360,9 @@ class Subscriber:
                     found, lost = await self._missed(rooms[begin : begin + 200], seen)
                     entries += found
                     holes += lost
-            await self._barrier()  # what the logs told is in: live ones up to there are among the held
+            await self._canary.barrier(
+                self._connection
+            )  # what the logs told is in: live ones up to there are among the held
         self._merge(entries, holes)
 
     async def _missed(

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from notify.backplane import subscriber as subscriber_module
+from notify.backplane import canary
 from notify.domain.errors import NotifyError, Unavailable
 from notify.domain.notification import Notification, Target
 from notify.service.publish import Idempotency
@@ -335,8 +335,8 @@ async def test_a_request_that_died_half_way_is_finished_and_not_doubled(side, va
 
 
 async def test_a_node_that_alone_hears_nothing_knows_it_and_heals(side, valkey, monkeypatch):
-    monkeypatch.setattr(subscriber_module, "CANARY_INTERVAL_S", 0.1)
-    monkeypatch.setattr(subscriber_module, "CANARY_LOST_S", 0.4)
+    monkeypatch.setattr(canary, "INTERVAL_S", 0.1)
+    monkeypatch.setattr(canary, "LOST_S", 0.4)
     proxy = Proxy(valkey.port)
     await proxy.start()
     try:
