@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from notify.domain.api_key import ApiKey
-from notify.domain.errors import BadRequest, FieldError, NotifyError, TooLarge
+from notify.domain.errors import BadRequest, FieldError, Invalid, NotifyError, TooLarge
 from notify.domain.notification import Accepted, Notification
 from notify.ingest import plain
 from notify.ingest.body import BodyReader, parse
@@ -25,6 +25,8 @@ PATH = "/v1/notifications"
 BATCH_PATH = f"{PATH}/batch"
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """A batch's body, whatever its items may add up to."""
+MAX_BATCH_TARGETS = 10_000
+"""Users and rooms that the items of a batch may name in all: each is a write of its own in Redis."""
 ITEMS_PER_TURN = 100
 """Items of a batch that are judged before the loop turns for others."""
 
@@ -78,6 +80,7 @@ class NotificationRoutes:
             body = await self._bodies.read(request, limit=self._max_batch_bytes, hold=hold)
             idempotency = idempotency_of(request, key, body)
             items = await self._items(load(BATCH, parse(body))["notifications"])
+            _check_targets(items)
             results: Sequence[Accepted | NotifyError]
             if any(isinstance(item, Notification) for item in items):
                 results = await self._publisher.publish_batch(items, idempotency=idempotency)
@@ -107,6 +110,13 @@ class NotificationRoutes:
             detail = f"must be at most {self._max_payload} bytes long"
             raise TooLarge(f"The notification {detail}", errors=[FieldError(pointer(*path), detail)])
         return notification
+
+
+def _check_targets(items: Sequence[Notification | NotifyError]) -> None:
+    targets = [item.target for item in items if isinstance(item, Notification)]
+    if sum(len(target.users) + len(target.rooms) + target.all for target in targets) > MAX_BATCH_TARGETS:
+        detail = f"must name at most {MAX_BATCH_TARGETS} users and rooms in all"
+        raise Invalid(f"The batch {detail}", errors=[FieldError(pointer("notifications"), detail)])
 
 
 def idempotency_of(request: web.Request, key: ApiKey, body: bytes) -> Idempotency | None:

@@ -191,6 +191,17 @@ async def test_items_that_redis_did_not_take_are_named(api: Api, recorder: Recor
     ]
 
 
+async def test_a_batch_may_not_name_more_targets_than_redis_can_write_at_once(api: Api, recorder: Recorder):
+    users = [str(number) for number in range(1000)]
+    good = [{"to": {"users": users}, "title": "x"}] * 10
+    assert (await api.batch(good)).status == 202
+    recorder.seen.clear()
+    answer = await api.batch([*good, {"to": {"room": "one more"}}])
+    assert answer.status == 422
+    assert answer.json["errors"][0]["pointer"] == "/notifications"
+    assert recorder.seen == []
+
+
 async def test_a_batch_of_which_redis_took_nothing_may_be_tried_again(api: Api, recorder: Recorder):
     recorder.item_errors = {0: Unavailable("Redis is away", retry_after_s=1), 1: Invalid("nobody")}
     answer = await api.batch({"notifications": [GOOD, GOOD]})
