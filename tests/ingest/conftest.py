@@ -18,6 +18,7 @@ from aiohttp import web
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import NotifyError
 from notify.domain.notification import Accepted, Notification
+from notify.domain.presence import Presence
 from notify.ingest.routes import routes
 from notify.ingest.stats import IngestStats
 from notify.service.keys import ApiKeys
@@ -153,11 +154,46 @@ class Api:
             await writer.wait_closed()
 
 
+class Neighbours:
+    """Takes the place of `service.people.People`: remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.error: NotifyError | None = None
+        self.found = Presence((), None)
+
+    def _note(self, *what: Any) -> None:
+        self.asked.append(what)
+        if self.error is not None:
+            raise self.error
+
+    async def presence(self, user: str) -> Presence:
+        self._note("presence", user)
+        return self.found
+
+    async def disconnect(self, user: str, *, revoke: bool) -> int:
+        self._note("disconnect", user, revoke)
+        return 2
+
+    async def room_size(self, room: str, namespace: str) -> int:
+        self._note("room_size", room, namespace)
+        return 3
+
+    async def room_add(self, room: str, user: str, namespace: str) -> int:
+        self._note("room_add", room, user, namespace)
+        return 4
+
+    async def room_remove(self, room: str, user: str, namespace: str) -> int:
+        self._note("room_remove", room, user, namespace)
+        return 5
+
+
 @asynccontextmanager
 async def running(
     publisher: Any,
     *,
     keys: Any = None,
+    people: Any = None,
     max_payload: int = MAX_PAYLOAD,
     also: Sequence[web.RouteDef] = (),
     **options: Any,
@@ -168,6 +204,7 @@ async def running(
     application.add_routes(
         routes(
             publisher=publisher,
+            people=people or Neighbours(),
             keys=keys or ApiKeys(NoKeys(), configured=[f"tests:{KEY}"]),
             max_payload=max_payload,
             stats=stats,
