@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["user", "room", "all"]
 
-DEFAULT_NAMESPACE = "/"
 OWN_NAMESPACE_PREFIX = "/users/"
 USER_ROOM_PREFIX = "@user/"
 """Room names of this form are ours: no room that is posted to or joined may begin with `@`."""

@@ -150,9 +150,3 @@ class Unavailable(NotifyError):
     """Redis, or the issuer of tokens, did not answer in time. The same Idempotency-Key is safe to retry."""
 
     code, title, status, retryable = "unavailable", "Temporarily unavailable", 503, True
-
-
-class Draining(NotifyError):
-    """This node is on its way out; another one takes the request."""
-
-    code, title, status, retryable = "draining", "This node is draining", 503, True

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import notify
-from notify.domain.histogram import Histogram
 from notify.ops.lifecycle import State
 
 Part = Literal["ingest", "gateway", "service", "backplane", "store"]
@@ -30,7 +29,7 @@ class _Counted:
 
     part: Part
     field: str
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: Literal["counter", "gauge"]
     name: str
     help: str
     label: str | None = None
@@ -136,19 +135,13 @@ class _StatsCollector(Collector):
 
 
 def _family(counted: _Counted) -> Any:
-    kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+    kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
     labels = counted.label.split(",") if counted.label else None
     return kinds[counted.kind](counted.name, counted.help, labels=labels)
 
 
 def _add(family: Any, counted: _Counted, value: Any) -> None:
-    if isinstance(value, Histogram):
-        seen, buckets = 0, []
-        for bound, count in zip((*map(str, value.bounds), "+Inf"), value.counts, strict=True):
-            seen += count
-            buckets.append((bound, seen))
-        family.add_metric([], buckets, value.total)
-    elif isinstance(value, Counter):
+    if isinstance(value, Counter):
         for key, number in sorted(value.items()):
             family.add_metric(list(map(str, key if isinstance(key, tuple) else (key,))), number)
     else:

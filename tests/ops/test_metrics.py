@@ -11,9 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from notify.backplane.stats import BackplaneStats
-from notify.domain.histogram import Histogram
 from notify.gateway.stats import GatewayStats
-from notify.ops import metrics as module
 from notify.ops.lifecycle import State
 from notify.ops.metrics import COUNTED, Metrics
 from notify.service.stats import ServiceStats
@@ -76,17 +74,3 @@ def test_names_keep_to_the_conventions():
         if not family.name.startswith(("process_", "python_")):
             assert re.fullmatch(r"notify_[a-z_]+[a-z]", family.name)
             assert family.documentation
-
-
-def test_a_plain_histogram_becomes_cumulative_buckets(monkeypatch: pytest.MonkeyPatch):
-    histogram = Histogram((0.1, 1.0))
-    for value in (0.05, 0.1, 0.5, 7.0):
-        histogram.observe(value)
-    assert histogram.counts == [2, 1, 1]
-    counted = dataclasses.replace(COUNTED[-1], kind="histogram", name="notify_test_seconds", field="lag")
-    monkeypatch.setattr(module, "COUNTED", (counted,))
-    found = samples(Metrics(service=SimpleNamespace(lag=histogram)))
-    assert found["notify_test_seconds_bucket", (("le", "0.1"),)] == 2
-    assert found["notify_test_seconds_bucket", (("le", "1.0"),)] == 3
-    assert found["notify_test_seconds_bucket", (("le", "+Inf"),)] == 4
-    assert found["notify_test_seconds_sum", ()] == pytest.approx(7.65)
