@@ -16,8 +16,7 @@ NotifyError
 ├── Invalid               422  invalid               fields are wrong; `errors` names each
 │   └── KeyReused              idempotency_key_reused
 ├── TooMany               429  too_many              a limit of ours was reached
-├── Unavailable           503  unavailable           Redis did not take it; try again
-└── Draining              503  draining              this node is going away; try another
+└── Unavailable           503  unavailable           Redis did not take it; try again
 """
 
 from __future__ import annotations
