@@ -30,9 +30,6 @@ log = structlog.get_logger(__name__)
 Form = tuple[str, bool]
 
 SID_LENGTH = 20
-"""Characters of 6 random bits each, as in Socket.IO's own sids."""
-
-SID_LENGTH = 20
 """Characters, 6 bits each, as in Socket.IO's own sids."""
 
 
