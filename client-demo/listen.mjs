@@ -20,7 +20,7 @@ if (!values.token) {
   process.exit(2);
 }
 
-const socket = io(values.url, { auth: { token: values.token } });
+const socket = io(values.url, { auth: (give) => give({ token: values.token }) });
 const say = (text) => console.error(`# ${text}`);
 
 socket.on("session:ready", ({ user, node, recovered }) => {

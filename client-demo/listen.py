@@ -37,7 +37,7 @@ async def listen(url: str, token: str) -> None:
         parts = [notification.get(name) for name in ("title", "body", "url")]
         print(plain("  ".join(part for part in parts if part)), flush=True)
 
-    await client.connect(url, auth={"token": token, "recovery": False}, retry=True)
+    await client.connect(url, auth=lambda: {"token": token, "recovery": False}, retry=True)
     try:
         await client.wait()
     finally:

@@ -2,66 +2,88 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import secrets
 import socket as sockets
 from contextlib import AsyncExitStack
 from math import ceil
-from typing import Any
 
 import structlog
 from aiohttp import web
 
+from notify.backplane.advertised import advertised_url
 from notify.backplane.cluster import Cluster
+from notify.backplane.directory import Directory
 from notify.backplane.manager import RedisManager
+from notify.backplane.node_messages import NodeMessage, Release, encode
 from notify.backplane.registry import Registry
 from notify.backplane.stats import BackplaneStats
 from notify.backplane.subscriber import Subscriber
-from notify.domain.errors import NotifyError
-from notify.gateway.admission import Admission
+from notify.domain.message import NO_TRACE
 from notify.gateway.answers import Answers
-from notify.gateway.auth import Authenticator
+from notify.gateway.auth.authenticator import Authenticator
 from notify.gateway.drain import close_in_batches
+from notify.gateway.elsewhere.door import Door
+from notify.gateway.elsewhere.links import Links
+from notify.gateway.elsewhere.relay import Relay
 from notify.gateway.events import Events
-from notify.gateway.expiry import Expiry
-from notify.gateway.front import Front
-from notify.gateway.keeper import SessionKeeper
-from notify.gateway.recovery import Recovery
-from notify.gateway.rooms import Rooms
-from notify.gateway.server import SocketServer
+from notify.gateway.inbox import InboxEvents
+from notify.gateway.sessions.admission import SessionAdmission
+from notify.gateway.sessions.arrivals import Arrivals
+from notify.gateway.sessions.expiry import Expiry
+from notify.gateway.sessions.inbox_audit import InboxAudit
+from notify.gateway.sessions.inbox_watch import InboxWatch
+from notify.gateway.sessions.recovery import Recovery
+from notify.gateway.sessions.rooms import Rooms
+from notify.gateway.sessions.session_refresher import SessionRefresher
+from notify.gateway.socketio.server import SocketServer
 from notify.gateway.stats import GatewayStats
 from notify.ingest.routes import routes as ingest_routes
 from notify.ingest.stats import IngestStats
+from notify.listeners import Listeners
+from notify.ops.descriptors import Descriptors, raise_limit, share_out, warn_of_few
 from notify.ops.health import Health
 from notify.ops.lifecycle import Lifecycle, State
+from notify.ops.logging import log_stats
 from notify.ops.metrics import Metrics
+from notify.ops.patience import until_available
+from notify.redis.client import Redis
+from notify.redis.clock import RedisClock
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
+from notify.service.deliverer import Deliverer
+from notify.service.inboxes import Inboxes
 from notify.service.keys import ApiKeys
-from notify.service.people import People
-from notify.service.publish import NO_TRACE, Publisher
+from notify.service.notifications import Notifications
+from notify.service.publish import Publisher
+from notify.service.scheduler import Scheduler
 from notify.service.stats import ServiceStats
-from notify.settings import Settings
+from notify.service.users import Users
+from notify.settings.settings import Settings
+from notify.store.addresses import Addresses
 from notify.store.api_keys import ApiKeyStore
-from notify.store.checks import UnfitRedis, examine
-from notify.store.connection import Redis
-from notify.store.embedded import EmbeddedError, EmbeddedServer
+from notify.store.checks import examine
+from notify.store.due import Due
+from notify.store.erasure import Erasure
 from notify.store.heartbeats import Heartbeats
 from notify.store.idempotency import IdempotencyKeys
+from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.opener import Opener
+from notify.store.plans import DELIVER, Plans
+from notify.store.records import Records
+from notify.store.retractions import RETRACT, Retractions
 from notify.store.sessions import Sessions
-from notify.store.stats import StoreStats
 
 REFRESH_S = 60
-"""How often sessions are kept alive: what the recovery window may be longer than it says after a crash."""
+"""How often sessions are refreshed: after a crash, the recovery window may be longer by this."""
 LOG_SLACK_S = 60
 LOG_MAX_MESSAGES = 10_000
 """What one channel's log keeps, about: 300 messages for a client, but all of an outage for a node."""
+MESSAGE_SLACK = 1024 * 1024
+"""Bytes that a published message may have besides its payload: users left out, and JSON's escapes."""
 CONNECT_WAIT_S = 5.0
-BACKLOG = 4096
-
-EXIT_OK, EXIT_FAILED = 0, 1
+LATE_ANSWER_S = 5.0
+"""How much later than a ping the answer to a poll that was passed on may come."""
 
 log = structlog.get_logger(__name__)
 
@@ -73,15 +95,23 @@ class Node:
         self.settings = settings
         self.lifecycle = lifecycle
         self.stack = AsyncExitStack()
-        self.node_id = settings.node_id or f"{sockets.gethostname()}-{secrets.token_hex(3)}"
         self.gateway_stats = GatewayStats()
         self.backplane_stats = BackplaneStats()
         self.ingest_stats = IngestStats()
         self.service_stats = ServiceStats()
-        self.store_stats = StoreStats()
+        self.store_stats = RedisStats()
         self._build_store(redis_url)
         self._build_backplane()
-        self._build_gateway()
+        descriptors = share_out(raise_limit(), internal=settings.max_internal_connections)
+        warn_of_few(descriptors, wanted=settings.max_connections)
+        self._build_gateway(descriptors)
+        self.listeners = Listeners(
+            settings,
+            server=self.server,
+            ingest_stats=self.ingest_stats,
+            descriptors=descriptors,
+            hurried=lifecycle.hurry.is_set,
+        )
         self._build_ops()
 
     def _build_store(self, redis_url: str) -> None:
@@ -89,54 +119,116 @@ class Node:
         window_s = ceil(settings.recovery_window)
         refresh_s = max(1, min(REFRESH_S, window_s // 3))
         self.keys = Keys(settings.redis_prefix)
-        self.opener = Opener(redis_url, timeout_s=settings.redis_timeout)
-        self.redis = Redis(self.opener, stats=self.store_stats)
-        # A client is owed what came since its connection broke, which is noticed only a ping later; and a
+        self.connector = Connector(redis_url, timeout_s=settings.redis_timeout)
+        self.redis = Redis(self.connector, stats=self.store_stats)
+        # A client is owed everything since its connection broke, which is noticed only a ping later; and a
         # session outlives a crashed node by up to one refresh. The log must reach back further than both.
-        log_ttl_s = window_s + refresh_s + ceil(settings.ping_interval + settings.ping_timeout) + LOG_SLACK_S
-        self.log = Log(self.redis, self.keys, ttl_s=log_ttl_s, max_messages=LOG_MAX_MESSAGES)
+        ttl_s = window_s + refresh_s + ceil(settings.ping_interval + settings.ping_timeout) + LOG_SLACK_S
+        self.clock = RedisClock()
+        self.inbox = Inbox(self.redis, self.keys, max_entries=settings.inbox_max)
+        self.log = Log(
+            self.redis,
+            self.keys,
+            ttl_s=ttl_s,
+            max_messages=LOG_MAX_MESSAGES,
+            inbox=self.inbox,
+            clock=self.clock,
+        )
         self.sessions = Sessions(self.redis, self.keys, window_s=window_s, refresh_s=refresh_s)
         self.refresh_s = refresh_s
+        self.due = Due(self.redis, self.keys)
+        plans = Plans(self.redis, self.keys, self.due)
         self.publisher = Publisher(
             log=self.log,
+            plans=plans,
             idempotency_keys=IdempotencyKeys(self.redis, self.keys),
             stats=self.service_stats,
-            trace=lambda: structlog.contextvars.get_contextvars().get("request_id", NO_TRACE),
+            now=self.clock.now,
+            trace=_request_id,
+            inbox_ttl_s=ceil(settings.inbox_ttl),
         )
+        stats, now_ms = self.service_stats, self.clock.now_ms
+        self.scheduler = Scheduler(due=self.due, stats=stats, now_ms=now_ms)
+        self.due.on_added = self.scheduler.expect
+        deliverer = Deliverer(log=self.log, plans=plans, stats=stats, now_ms=now_ms)
+        self.scheduler.register(DELIVER, deliverer.deliver)
+        retractions = Retractions(self.redis, self.keys, self.inbox)
+        self.erasure = Erasure(self.redis, self.keys, inbox=self.inbox, retractions=retractions)
+        self.notifications = Notifications(
+            records=Records(self.redis, self.keys),
+            inbox=self.inbox,
+            retractions=retractions,
+            stats=stats,
+            trace=_request_id,
+        )
+        self.scheduler.register(RETRACT, self.notifications.finish_retraction)
+        self.inboxes = Inboxes(inbox=self.inbox, stats=self.service_stats, trace=_request_id)
         self.api_keys = ApiKeys(
             ApiKeyStore(self.redis, self.keys), configured=[key.reveal() for key in settings.api_keys]
         )
 
+    @property
+    def node_id(self) -> str:
+        """The name of this node. Once it has started, it may differ from the one that was set."""
+        return self.registry.node_id
+
     def _build_backplane(self) -> None:
+        settings = self.settings
+        self.registry = Registry(
+            node_id=settings.node_id or f"{sockets.gethostname()}-{secrets.token_hex(3)}",
+            nodes=Heartbeats(self.redis, self.keys),
+        )
+        self.directory = Directory(
+            addresses=Addresses(self.redis, self.keys), url=self._advertised_url, redis_host=self._redis_host
+        )
+        plain = [settings.socketio_channel] if settings.socketio_channel else []
         self.subscriber = Subscriber(
-            opener=self.opener,
+            connector=self.connector,
             store=self.log,
             topic_prefix=self.keys.topic_prefix,
             node_topic=self.keys.node(self.node_id),
-            other_topics=(self.keys.socketio_topic, "socketio"),
+            other_topics=(self.keys.socketio_topic, *plain),
             stats=self.backplane_stats,
-            window_s=self.settings.recovery_window,
+            window_s=settings.recovery_window,
+            max_message_bytes=2 * settings.max_payload + MESSAGE_SLACK,
         )
         self.manager = RedisManager(
             subscriber=self.subscriber,
-            publish=lambda topic, message: self.redis.execute("PUBLISH", topic, message),
+            publish=self.redis.publish,
             socketio_topic=self.keys.socketio_topic,
             stats=self.backplane_stats,
-            on_hole=lambda rooms, reason: self.keeper.hole(rooms, reason),  # noqa: PLW0108 - made later
+            on_gap=lambda rooms, reason: self.session_refresher.gap(rooms, reason),  # noqa: PLW0108 - made later
             on_command=self._command,
-            traced=self.settings.log_level == "debug",
+            on_due=lambda user, due_ms: self.inbox_watch.expect(user, due_ms),  # noqa: PLW0108 - made later
+            on_gone=lambda user: self.inbox_watch.forget(user),  # noqa: PLW0108 - made later
+            plain_channel=settings.socketio_channel,
+            traced=settings.log_level == "debug",
         )
-        self.registry = Registry(node_id=self.node_id, heartbeats=Heartbeats(self.redis, self.keys))
         self.cluster = Cluster(
-            node_id=self.node_id,
+            node_id=lambda: self.node_id,
             registry=self.registry,
-            publish=lambda topic, message: self.redis.execute("PUBLISH", topic, message),
+            publish=self.redis.publish,
             all_topic=self.keys.socketio_topic,
             node_topic=self.keys.node,
         )
-        self.people = People(cluster=self.cluster, sessions=self.sessions)
+        self.users = Users(
+            cluster=self.cluster, sessions=self.sessions, erasure=self.erasure, stats=self.service_stats
+        )
 
-    def _build_gateway(self) -> None:
+    def _advertised_url(self) -> str:
+        settings, hosts = self.settings, self.redis.hosts
+        return advertised_url(
+            wanted=settings.advertise_url,
+            internal_host=settings.host if self.listeners.shared else settings.internal_host,
+            internal_port=settings.internal_port,
+            local_host=hosts[0] if hosts else None,
+        )
+
+    def _redis_host(self) -> str | None:
+        hosts = self.redis.hosts
+        return hosts[1] if hosts else None
+
+    def _build_gateway(self, descriptors: Descriptors) -> None:
         settings = self.settings
         self.authenticator = Authenticator(
             secret=settings.jwt_secret.reveal().encode() if settings.jwt_secret else None,
@@ -146,6 +238,7 @@ class Node:
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
             max_rooms=settings.max_rooms_per_socket,
+            clock=self.clock.now,
         )
         self.server = SocketServer(
             client_manager=self.manager,
@@ -155,44 +248,54 @@ class Node:
             connect_timeout=settings.connect_timeout,
             max_http_buffer_size=settings.max_payload,
             send_buffer_limit=settings.send_buffer_limit,
-            max_connections=settings.max_connections or None,
+            max_connections=min(settings.max_connections or descriptors.public, descriptors.public),
             handshake_rate=settings.handshake_rate or None,
             trusted_proxies=[str(network) for network in settings.trusted_proxies],
             stats=self.gateway_stats,
             keep_environ=False,
             namespaces="*",
         )
+        self._build_elsewhere(descriptors)
+        self.manager.writer = self.server.eio.flusher
+        self.inbox_watch = InboxWatch(inbox=self.inbox, now_ms=self.clock.now_ms, here=self.manager.has_user)
+        self.inbox_audit = InboxAudit(users=self.manager.users, check=self.inboxes.check)
         self.recovery = Recovery(
             manager=self.manager,
             sessions=self.sessions,
             store_log=self.log,
-            tell_node=lambda node, message: self.redis.post("PUBLISH", self.keys.node(node), message),
-            node_id=self.node_id,
+            inbox=self.inbox,
+            tell_node=lambda node, message: self.redis.post("PUBLISH", self.keys.node(node), encode(message)),
+            node_id=lambda: self.node_id,
             stats=self.gateway_stats,
             max_messages=settings.recovery_max_messages,
         )
-        self.admission = Admission(
+        self.arrivals = Arrivals(
+            subscriber=self.subscriber,
+            sessions=self.sessions,
+            more_come=lambda: not self.server.handlers_in_flight.idle,
+            timeout_s=CONNECT_WAIT_S,
+        )
+        self.admission = SessionAdmission(
             manager=self.manager,
             authenticator=self.authenticator,
             sessions=self.sessions,
+            arrivals=self.arrivals,
             recovery=self.recovery,
-            node_id=self.node_id,
+            inbox=self.inbox,
+            inbox_watch=self.inbox_watch,
+            node_id=lambda: self.node_id,
             namespaces=settings.namespaces,
             stats=self.gateway_stats,
             max_connections_per_user=settings.max_connections_per_user,
             max_rooms=settings.max_rooms_per_socket,
-            gate_limit=settings.send_buffer_limit,
-            timeout_s=CONNECT_WAIT_S,
+            buffer_limit=settings.send_buffer_limit,
+            now=self.clock.now,
         )
-        self.expiry = Expiry(expiring=self.admission.expiring, expired=self.admission.expired)
+        self.expiry = Expiry(
+            expiring=self.admission.expiring, expired=self.admission.expired, clock=self.clock.now
+        )
         self.admission.expiry = self.expiry
         self.server.admission = self.admission
-        self.keeper = SessionKeeper(
-            manager=self.manager,
-            sessions=self.sessions,
-            session_of=self.admission.session_of,
-            interval_s=self.refresh_s,
-        )
         self.rooms = Rooms(
             manager=self.manager,
             sessions=self.sessions,
@@ -200,6 +303,16 @@ class Node:
             session_of=self.admission.session_of,
             max_rooms=settings.max_rooms_per_socket,
         )
+        self.session_refresher = SessionRefresher(
+            manager=self.manager,
+            sessions=self.sessions,
+            session_of=self.admission.session_of,
+            send_away=self.admission.send_away,
+            leave_room=self.rooms.leave,
+            promise_logs=self.log.promise,
+            interval_s=self.refresh_s,
+        )
+        self.subscriber.on_resubscribed = self._resubscribed
         Events(
             manager=self.manager,
             authenticator=self.authenticator,
@@ -207,8 +320,32 @@ class Node:
             rooms=self.rooms,
             sessions=self.sessions,
             publisher=self.publisher,
+            send_events=settings.send_events,
+            inbox=InboxEvents(
+                inboxes=self.inboxes,
+                now_ms=self.clock.now_ms,
+                send_buffer_limit=settings.send_buffer_limit,
+            ),
+            now=self.clock.now,
         ).attach(self.server)
         Answers(manager=self.manager, admission=self.admission, rooms=self.rooms).attach(self.cluster)
+
+    def _build_elsewhere(self, descriptors: Descriptors) -> None:
+        settings, engine = self.settings, self.server.eio
+        self.links = Links(self.directory, self.gateway_stats)
+        self.relay = engine.elsewhere = Relay(
+            self.links,
+            stats=self.gateway_stats,
+            mark_length=len(self.directory.mark),
+            sid_length=len(self.directory.mark) + len(engine.generate_id()),
+            max_body_bytes=settings.max_payload,
+            most=descriptors.public,
+            timeout_s=settings.ping_interval + settings.ping_timeout + LATE_ANSWER_S,
+        )
+        self.door = Door(
+            engine, self.directory, stats=self.gateway_stats, max_body_bytes=settings.max_payload
+        )
+        self.directory.on_secrets.append(self.door.secrets_changed)
 
     def _build_ops(self) -> None:
         self.metrics = Metrics(
@@ -217,110 +354,120 @@ class Node:
             backplane=self.backplane_stats,
             service=self.service_stats,
             store=self.store_stats,
+            logs=log_stats,
+            http=self.listeners.stats,
+            auth=self.authenticator,
+            clock=self.clock,
         )
         self.lifecycle.on_change(self.metrics.state)
         self.health = Health(
             lifecycle=self.lifecycle,
             metrics=self.metrics,
             checks={"deaf": self._deaf},
+            notes={"no_token_keys": self.authenticator.missing_keys},
         )
+
+    def _resubscribed(self) -> None:
+        """This node hears again: catch up on what was said while it heard nothing."""
+        self.session_refresher.resubscribed()
+        self.inbox_watch.healed(self.manager.users())
 
     def _deaf(self) -> str | None:
         return (
-            "This node does not hear what is published, though Redis answers."
+            "This node receives nothing that is published, though Redis answers."
             if self.subscriber.deaf
             else None
         )
 
-    def _command(self, message: dict[str, Any]) -> None:
+    def _command(self, message: NodeMessage) -> None:
         """What another node asks of this one."""
-        if message["method"] == "notify:take":
-            self.recovery.let_go(message.get("socket"), message.get("namespace"))
+        if isinstance(message, Release):
+            self.recovery.release(message.socket, message.namespace)
         else:
             self.cluster.heard(message)
 
     # -- life -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Reach Redis, subscribe, open the ports: starting -> ready.
+        """Answer probes, reach Redis however long that takes, subscribe, take clients: starting -> ready.
 
-        Raises Unavailable or UnfitRedis when Redis is not to be had, OSError when a port is not.
+        Raises Unavailable when Redis cannot be reached in time, UnfitRedis or another NotifyError when
+        waiting would not help, CannotListen when a port is not available.
         """
-        await self.redis.start()
+        await self.listeners.open_internal(
+            [*self.health.routes(), *self.door.routes(), *self._ingest_routes()]
+        )
+        await until_available(
+            self._reach_redis, within_s=self.settings.redis_start_timeout, event="waiting_for_redis"
+        )
+        self.server.eio.mark = self.directory.mark
         self.stack.push_async_callback(self.redis.stop)
-        for finding in await examine(self.redis.execute):
-            log.warning(finding.code, advice=finding.sentence)
-        await self.subscriber.start()
+        self.stack.push_async_callback(self.directory.stop)
+        self.stack.push_async_callback(self.links.aclose)
         self.stack.push_async_callback(self.subscriber.stop)
         self.stack.push_async_callback(self.manager.stop)
         self.stack.push_async_callback(self.cluster.stop)
         await self.authenticator.start()
         self.stack.push_async_callback(self.authenticator.stop)
-        if not await self.api_keys.list():
-            log.warning(
-                "no_api_keys", advice="Nobody can post: set NOTIFY_API_KEYS, or run `notify keys create`."
-            )
-        await self.registry.start()
         self.stack.push_async_callback(self.registry.stop)
-        self.keeper.start()
-        self.stack.push_async_callback(self.keeper.stop)
+        await self.session_refresher.start()
+        self.stack.push_async_callback(self.session_refresher.stop)
         self.stack.callback(self.expiry.stop)
-        await self._open_ports()
+        self.stack.push_async_callback(self.inbox_watch.stop)
+        self.stack.push_async_callback(self.arrivals.stop)
+        self.inbox_audit.start()
+        self.stack.push_async_callback(self.inbox_audit.stop)
+        await self.listeners.open_public()
+        self.scheduler.start()
+        self.stack.push_async_callback(self.scheduler.stop)
         self.lifecycle.move(State.READY)
 
-    async def _open_ports(self) -> None:
-        settings = self.settings
-        public = web.Application()
-        self.server.attach(public, socketio_path="socket.io")
-        shared = settings.internal_port == settings.port
-        internal = public if shared else web.Application()
-        internal.add_routes(self.health.routes())
-        internal.add_routes(
-            ingest_routes(
-                publisher=self.publisher,
-                people=self.people,
-                keys=self.api_keys,
-                max_payload=settings.max_payload,
-                stats=self.ingest_stats,
-                fallback=not shared,
-            )
-        )
-        sites = [(public, settings.host, settings.port)]
-        if not shared:
-            sites.append((internal, settings.internal_host, settings.internal_port))
-        for application, host, port in sites:
-            runner = web.AppRunner(
-                application,
-                access_log=None,
-                tcp_keepalive=False,  # pings find dead peers sooner
-                auto_decompress=False,  # a small body must not become a large one before it is refused
-                shutdown_timeout=settings.shutdown_seconds,
-            )
-            await runner.setup()
-            self.stack.push_async_callback(runner.cleanup)
-            if application is public:
-                await self._open_front(runner, host, port)
-            else:
-                await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-            log.info("listening", host=host, port=port, what="socket.io" if application is public else "api")
+    async def _reach_redis(self) -> None:
+        await self.redis.start()
+        try:
+            for finding in await examine(self.redis.execute):
+                log.warning(finding.code, advice=finding.sentence)
+            await self.registry.claim()
+            self.subscriber.rename(self.keys.node(self.node_id))
+            await self.subscriber.start()
+            await self.registry.start()
+            await self.directory.start()
+            if not await self.api_keys.list():
+                log.warning(
+                    "no_api_keys", advice="Nobody can post: set NOTIFY_API_KEYS, or run `notify keys create`."
+                )
+        except BaseException:
+            await self.directory.stop()
+            await self.registry.stop()
+            await self.subscriber.stop()
+            await self.redis.stop()
+            raise
 
-    async def _open_front(self, runner: web.AppRunner, host: str, port: int) -> None:
-        """The public port: plain websocket handshakes are ours, the rest is aiohttp's."""
-        engine, other = self.server.eio, runner.server
-        if other is None:
-            raise RuntimeError("the runner has not been set up")
-        listener = await asyncio.get_running_loop().create_server(
-            lambda: Front(engine, other, path="/socket.io/"), host, port, backlog=BACKLOG
+    def _ingest_routes(self) -> list[web.RouteDef]:
+        return ingest_routes(
+            publisher=self.publisher,
+            notifications=self.notifications,
+            users=self.users,
+            inboxes=self.inboxes,
+            now_ms=self.clock.now_ms,
+            keys=self.api_keys,
+            max_payload=self.settings.max_payload,
+            max_fanout_bytes=self.settings.max_fanout_bytes,
+            stats=self.ingest_stats,
+            ids=self.listeners.request_ids,
+            fallback=not self.listeners.shared,
         )
-        self.stack.callback(listener.close)
 
     async def drain(self) -> None:
         """ready -> draining: leave the load balancers, take nobody new, send the clients elsewhere."""
         settings, lifecycle = self.settings, self.lifecycle
         lifecycle.move(State.DRAINING)
-        await lifecycle.sleep(settings.drain_delay)
         engine = self.server.eio
+        if engine.sockets or not lifecycle.interrupted:
+            await lifecycle.sleep(settings.drain_delay)
+        self.listeners.close_soon()
         engine.limits.draining = True
+        await self.relay.close_soon()
         closed = await close_in_batches(
             list(engine.sockets.values()), over_s=settings.drain_seconds, sleep=lifecycle.sleep
         )
@@ -328,53 +475,14 @@ class Node:
         log.info("drained", connections=closed)
 
     async def stop(self) -> None:
-        """Stop everything in the reverse order of its start; requests under way get to finish."""
-        await self.stack.aclose()
+        """Stop the ports, whose requests get to finish, then the rest in the reverse order of its start."""
+        async with self.stack:
+            await self.door.aclose()
+            await self.listeners.aclose()
         self.lifecycle.move(State.STOPPED)
 
 
-async def serve(settings: Settings, *, embedded: bool = False) -> int:
-    """Run a node until a signal ends it; the exit code. A second signal ends it at once."""
-    loop = asyncio.get_running_loop()
-    lifecycle = Lifecycle()
-    lifecycle.install(loop)
-    try:
-        async with AsyncExitStack() as stack:
-            redis_url = settings.redis_url or ""
-            if embedded:
-                server = EmbeddedServer(settings.data_dir)
-                await server.astart()
-                stack.push_async_callback(server.astop)
-                guard = asyncio.create_task(server.guard(), name="embedded-guard")
-                stack.push_async_callback(_cancelled, guard)
-                redis_url = server.url
-            node = Node(settings, redis_url=redis_url, lifecycle=lifecycle)
-            stack.push_async_callback(node.stop)
-            await node.start()
-            _tune_garbage_collector()
-            log.info("ready", node=node.node_id)
-            await lifecycle.drain_wanted.wait()
-            log.info("draining")
-            await node.drain()
-    except (NotifyError, UnfitRedis, EmbeddedError, OSError) as error:
-        log.error("start_failed", reason=error.detail if isinstance(error, NotifyError) else str(error))
-        return EXIT_FAILED
-    finally:
-        lifecycle.uninstall(loop)
-    log.info("stopped")
-    return EXIT_OK
-
-
-def _tune_garbage_collector() -> None:
-    """Connections are long-lived and hold no cycles: walking them again and again finds nothing.
-
-    Measured at 5,000 connections: a fifth of the cost of a connect.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _request_id() -> str:
+    """The id of the request that is being worked on."""
+    found: str = structlog.contextvars.get_contextvars().get("request_id", NO_TRACE)
+    return found

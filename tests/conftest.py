@@ -8,14 +8,61 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from tests import tokens
-from tests.cluster import Cluster
-from tests.valkey import Valkey
+from tests.support import tokens
+from tests.support.cluster import Cluster
+from tests.support.valkey import Valkey
 
 # A shell that starts the tests in the background has them ignore SIGINT, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "notify", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("notify")
+
+PLACES = {
+    "chaos": "slow",
+    "cli/test_against_nodes.py": "slow",
+    "cli/test_dev.py": "slow",
+    "cli/test_doctor.py": "slow",
+    "cli/test_send.py": "slow",
+    "cli/test_serve.py": "slow",
+    "demo": "browser",
+    "docs/test_code_blocks.py": "slow",
+    "example": "browser",
+    "generators": "slow",
+    "inbox_element": "browser",
+    "k8s": "k8s",
+    "operators": "slow",
+    "packaging": "slow",
+}
+"""Folders and files whose tests all need the same thing."""
+QUICK = {"test_library_shapes.py"}
+"""All others that stand beside this file tell a story of whole nodes, which takes its time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs more than Python, so that `make check` can leave it out.
+
+    A module that holds something of `tests.support.clients.javascript` starts Node.
+    """
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        path = item.path.relative_to(Path(__file__).parent)
+        for place in (path, *path.parents):
+            if (marker := PLACES.get(place.as_posix())) is not None:
+                item.add_marker(marker)
+        if len(path.parts) == 1 and path.name not in QUICK:
+            item.add_marker("slow")
+        if any(
+            getattr(value, "__module__", None) == "tests.support.clients.javascript"
+            for value in vars(item.module).values()
+        ):
+            item.add_marker("node")
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import socketio
 
-from tests.clients.javascript import JavaScript, JsClient
-from tests.tokens import mint
+from tests.support.clients.javascript import JavaScript, JsClient
+from tests.support.cluster import Cluster
+from tests.support.tokens import mint
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -136,6 +139,8 @@ async def test_what_is_posted_arrives_as_it_was_posted(cluster, javascript, name
     assert notification.pop("id") == answer["id"]
     assert notification.pop("created_at") == answer["created_at"]
     assert notification.pop("expires_at") == answer["expires_at"]
+    badge = notification.pop("inbox")
+    assert badge == {"rev": badge["place"], "place": badge["place"], "unseen": 1, "unread": 1}
     shown = ("title", "body", "url", "category", "priority", "data")
     assert notification == {key: posted[key] for key in shown}
     assert isinstance(offset, str)
@@ -153,7 +158,7 @@ async def test_a_thousand_targets_in_one_post(cluster, javascript, name):
 async def test_a_batch_of_a_thousand_with_three_bad_items(cluster, javascript, name):
     a, b, _ = cluster.nodes
     client = await connect(javascript, b, name)
-    items = [{"to": {"user": name}, "title": str(number)} for number in range(1000)]
+    items: list[Any] = [{"to": {"user": name}, "title": str(number)} for number in range(1000)]
     items[7] = {"to": {}, "title": "nobody"}
     items[500] = {"to": {"user": name}, "priority": "louder"}
     items[999] = ["not an object"]
@@ -282,7 +287,7 @@ async def test_events_with_the_names_of_server_handlers_reach_none(cluster, java
 async def test_the_python_client_takes_notifications_without_offsets(cluster, name):
     a, b, _ = cluster.nodes
     client = socketio.AsyncClient()
-    received: asyncio.Queue[dict] = asyncio.Queue()
+    received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     @client.on("notification")
     async def on_notification(notification):
@@ -297,15 +302,59 @@ async def test_the_python_client_takes_notifications_without_offsets(cluster, na
         await client.disconnect()
 
 
-async def test_an_external_plain_manager_still_reaches_the_sockets(cluster, javascript, name):
-    clients = [await connect(javascript, node, f"{name}-{node.name}", join=[name]) for node in cluster.nodes]
-    outside = socketio.AsyncRedisManager(cluster.valkey.tcp_url, write_only=True)
+@asynccontextmanager
+async def outside(cluster, channel: str = "notify:socketio"):
+    """A manager of python-socketio in another process, as the docs say."""
+    manager = socketio.AsyncRedisManager(cluster.valkey.tcp_url, channel=channel, write_only=True)
     try:
-        await outside.emit("outside", {"n": 1}, room=name)
+        yield manager
+    finally:
+        if manager.redis is not None:
+            await manager.redis.aclose()
+
+
+async def test_an_external_manager_still_reaches_the_sockets(cluster, javascript, name):
+    clients = [await connect(javascript, node, f"{name}-{node.name}", join=[name]) for node in cluster.nodes]
+    async with outside(cluster, "socketio") as plain, outside(cluster) as manager:
+        await plain.emit("plain", {"n": 0}, room=name)  # nobody listens there unless it is set
+        await manager.emit("outside", {"n": 1}, room=name)
+        await manager.emit("no data", None, room=name)
+        await manager.emit("text", "hello", room=name)
         for client in clients:
             assert await client.wait_event("outside") == [{"n": 1}]
-    finally:
-        await outside.redis.aclose()
+            assert await client.wait_event("no data") == []
+            assert await client.wait_event("text") == ["hello"]
+            assert [event for event, _ in client.events if event == "plain"] == []
+
+
+async def test_a_plain_channel_is_listened_to_where_it_is_set(tmp_path, javascript, name):
+    async with Cluster(2, directory=tmp_path, environ={"NOTIFY_SOCKETIO_CHANNEL": "socketio"}) as cluster:
+        clients = [await connect(javascript, node, name, join=[name]) for node in cluster.nodes]
+        async with outside(cluster, "socketio") as plain:
+            await plain.emit("plain", {"n": 1}, room=name)
+            for client in clients:
+                assert await client.wait_event("plain") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("emitted", [None, "hello"], ids=["no data", "text"])
+async def test_an_emit_from_outside_leaves_a_clients_place_as_it_was(cluster, javascript, name, emitted):
+    a, b, c = cluster.nodes
+    client = await connect(javascript, b, name)
+    await accepted(a, {"user": name}, "before")
+    await client.wait_event("notification")
+    async with outside(cluster) as manager:
+        await manager.emit("chat", emitted, room=f"@user/{name}")
+    await client.wait_event("chat")
+    await client.cut()
+    await client.wait("disconnect")
+    lost = len(client.log)
+    await accepted(c, {"user": name}, "missed")
+    back = await client.wait("connect", after=lost)
+    assert back["recovered"] is True
+    await client.wait_event("notification", 2)
+    await accepted(c, {"user": name}, "after")
+    await client.wait_event("notification", 3)
+    assert titles(client) == ["before", "missed", "after"]
 
 
 async def test_the_same_key_makes_one_notification_however_often_it_is_sent(cluster, javascript, name):

@@ -1,7 +1,7 @@
 """What we override or use of the inside of python-socketio, python-engineio and aiohttp.
 
 When one of these fails after an upgrade: read the method again, then change ours, then this. What
-gateway/websocket.py takes from aiohttp is watched by tests/gateway/test_aiohttp_shape.py.
+gateway/engineio takes from aiohttp is watched by tests/gateway/engineio/test_hand_over.py.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from socketio import packet as sio_packet
 from socketio.async_manager import AsyncManager
 
 from notify.backplane.membership import Membership
-from notify.gateway.engine import Engine
-from notify.gateway.server import SocketServer
+from notify.gateway.engineio.server import Engine
+from notify.gateway.socketio.server import SocketServer
+from notify.ops.http_port import HttpConnection
 
 OVERRIDDEN: list[tuple[Any, Any, str, str]] = [
     # stock class, our class, method, the signature of the stock one
     (socketio.AsyncServer, SocketServer, "_engineio_server_class", "(self)"),
-    (socketio.AsyncServer, SocketServer, "_handle_connect", "(self, eio_sid, namespace, data)"),
     (socketio.AsyncServer, SocketServer, "_send_packet", "(self, eio_sid, pkt)"),
     (socketio.AsyncServer, SocketServer, "_send_eio_packet", "(self, eio_sid, eio_pkt)"),
     (socketio.AsyncServer, SocketServer, "disconnect", "(self, sid, namespace=None, ignore_queue=False)"),
@@ -38,6 +38,16 @@ OVERRIDDEN: list[tuple[Any, Any, str, str]] = [
     (engineio.AsyncServer, Engine, "disconnect", "(self, sid=None)"),
     (engineio.AsyncServer, Engine, "shutdown", "(self)"),
     (engineio.AsyncServer, Engine, "_get_socket", "(self, sid)"),
+    (
+        RequestHandler,
+        HttpConnection,
+        "connection_made",
+        "(self, transport: asyncio.transports.BaseTransport) -> None",
+    ),
+    (RequestHandler, HttpConnection, "connection_lost", "(self, exc: BaseException | None) -> None"),
+    (RequestHandler, HttpConnection, "data_received", "(self, data: bytes) -> None"),
+    (RequestHandler, HttpConnection, "close", "(self) -> None"),
+    (RequestHandler, HttpConnection, "force_close", "(self) -> None"),
 ]
 
 USED: list[tuple[Any, str, str]] = [
@@ -47,7 +57,6 @@ USED: list[tuple[Any, str, str]] = [
     (socketio.AsyncServer, "transport", "(self, sid, namespace=None)"),
     (engineio.AsyncServer, "_trigger_event", "(self, event, *args, **kwargs)"),
     (engineio.AsyncServer, "_generate_sid_cookie", "(self, sid, attributes)"),
-    (engineio.AsyncServer, "_log_error_once", "(self, message, message_key)"),
     (engineio.AsyncServer, "generate_id", "(self)"),
     (engineio.AsyncServer, "get_session", "(self, sid)"),
     (AsyncManager, "trigger_callback", "(self, sid, id, data)"),
@@ -110,7 +119,9 @@ def test_every_option_of_the_stock_servers_is_known_here():
     engine = set(inspect.signature(Engine.__init__).parameters) - {"self", "options"}
     accepted = Engine()  # the defaults are good
     for option in stock - engine:
-        value = {"http_compression": True, "compression_threshold": 1024, "ping_interval": 25}.get(option)
+        value: Any = {"http_compression": True, "compression_threshold": 1024, "ping_interval": 25}.get(
+            option
+        )
         defaults = inspect.signature(eio_base.BaseServer.__init__).parameters[option].default
         Engine(**{option: value if value is not None else defaults})
     assert accepted.async_mode == "aiohttp"
@@ -144,6 +155,26 @@ def test_packet_types_and_reasons_are_what_they_were():
 
 
 def test_aiohttp_tells_a_waiting_request_through_its_body_that_the_client_has_gone():
-    """gateway/polling.py puts a watch in the place of `_payload`."""
+    """gateway/engineio/transports/http_polling.py puts a watch in the place of `_payload`."""
     assert "set_exception(self._payload, exc)" in inspect.getsource(web.BaseRequest._cancel)
     assert "self._current_request._cancel(exc)" in inspect.getsource(RequestHandler.connection_lost)
+
+
+def test_a_connection_of_aiohttp_is_as_our_bounds_take_it():
+    """`HttpConnection` counts heads by `_request_count`, and finds broken ones and bodies in `_messages`."""
+    received = inspect.getsource(RequestHandler.data_received)
+    assert "self._request_count += 1\n                self._messages.append((msg, payload))" in received
+    assert "_ErrInfo(status=400, exc=exc, message=exc.message), EMPTY_PAYLOAD" in received
+    start = inspect.getsource(RequestHandler.start)
+    assert "self._waiter = loop.create_future()\n                    await self._waiter" in start
+    assert "resp, reset = await self.finish_response(request, resp, start_time)" in inspect.getsource(
+        RequestHandler._handle_request
+    )
+    finish = inspect.signature(RequestHandler.finish_response)
+    assert list(finish.parameters) == ["self", "request", "resp", "start_time"]
+    handle = inspect.signature(RequestHandler.handle_error)
+    assert list(handle.parameters) == ["self", "request", "status", "exc", "message"]
+    slots = {slot for kind in RequestHandler.__mro__ for slot in getattr(kind, "__slots__", ())}
+    assert {"_waiter", "_messages", "_request_count", "_current_request", "_payload_parser"} <= slots
+    # A websocket that a handler has accepted has no heads any more.
+    assert "self._payload_parser.feed_data(data)" in received

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from tests.clients.javascript import JavaScript
-from tests.clients.raw import RawClient
-from tests.cluster import Cluster
-from tests.tokens import mint
+from tests.support.clients.javascript import JavaScript
+from tests.support.clients.raw import RawClient
+from tests.support.cluster import Cluster, Node
+from tests.support.tokens import mint
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -133,9 +133,9 @@ async def test_nodes_stay_ready_while_redis_itself_is_away(tmp_path):
         await client.close()
 
 
-async def _is_zero(node) -> bool:
+async def _is_zero(node: Node) -> bool:
     return await node.metric("notify_redis_connected") == 0
 
 
-async def _posted(node) -> bool:
+async def _posted(node: Node) -> bool:
     return (await node.post({"to": {"user": "ada"}, "title": "back"}))[0] == 202

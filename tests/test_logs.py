@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from tests.clients.raw import RawClient
-from tests.cluster import Cluster
-from tests.tokens import API_KEY, JWT_SECRET, mint
+from tests.support.clients.raw import RawClient
+from tests.support.cluster import Cluster
+from tests.support.tokens import API_KEY, JWT_SECRET, mint
 
 pytestmark = pytest.mark.timeout(120)
 

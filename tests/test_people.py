@@ -8,10 +8,10 @@ import itertools
 import jwt
 import pytest
 
-from tests.clients.javascript import JavaScript
-from tests.clients.raw import RawClient
-from tests.cluster import Cluster
-from tests.tokens import JWT_SECRET, mint
+from tests.support.clients.javascript import JavaScript
+from tests.support.clients.raw import RawClient
+from tests.support.cluster import Cluster
+from tests.support.tokens import JWT_SECRET, mint
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -159,3 +159,38 @@ async def test_bad_bodies_are_problems(cluster):
 async def test_without_a_key_nothing_is_told(cluster):
     status, problem = await cluster.nodes[0].request("GET", "/v1/users/x/presence", key=None)
     assert (status, problem["code"]) == (401, "unauthorized")
+
+
+async def test_two_nodes_with_one_name_are_two_nodes(tmp_path, name):
+    async with Cluster(2, directory=tmp_path) as cluster:
+        namesake = cluster.add(NOTIFY_NODE_ID="node-1")
+        await namesake.start()
+        clients = [await let_in(node, name) for node in cluster.nodes]
+        for node in cluster.nodes:
+            presence = await call(node, "GET", f"/v1/users/{name}/presence")
+            assert len(presence["connections"]) == 3
+        names = {connection["node"] for connection in presence["connections"]}
+        assert len(names) == 3
+        assert {"node-1", "node-2"} < names
+        (told,) = [line for line in namesake.events if line["event"] == "node_id_taken"]
+        assert (told["level"], told["wanted"], {told["taken_instead"]}) == (
+            "warning",
+            "node-1",
+            names - {"node-1", "node-2"},
+        )
+        answer = await call(cluster.nodes[1], "POST", f"/v1/users/{name}/disconnect")
+        assert answer["disconnected"] == 3
+        for client in clients:
+            await client.close()
+
+
+async def test_a_killed_node_has_its_name_again(tmp_path, name):
+    async with Cluster(2, directory=tmp_path) as cluster:
+        a, b = cluster.nodes
+        b.kill()
+        await b.start()
+        assert not [line for line in b.events if line["event"] == "node_id_taken"]
+        client = await let_in(b, name)
+        presence = await call(a, "GET", f"/v1/users/{name}/presence")
+        assert [connection["node"] for connection in presence["connections"]] == [b.name]
+        await client.close()

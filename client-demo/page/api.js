@@ -32,6 +32,11 @@ export class Api {
     return this.#keyed("api/notifications", notification, 0);
   }
 
+  /** Takes one back: out of inboxes and off screens, or before it is delivered. */
+  retract(id) {
+    return this.#call(`api/notifications/${encodeURIComponent(id)}`, undefined, {}, "DELETE");
+  }
+
   /** Posts many, and does not give up when the node that took them is killed over it. */
   postBatch(notifications) {
     return this.#keyed("api/notifications/batch", { notifications }, RETRY_WITHIN_MS);
@@ -56,9 +61,9 @@ export class Api {
     }
   }
 
-  async #call(path, body, headers = {}) {
+  async #call(path, body, headers = {}, method = "GET") {
     const request = body === undefined
-      ? {}
+      ? { method }
       : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
     const response = await fetch(new URL(path, this.base), { cache: "no-store", ...request });
     const text = await response.text();

@@ -1,4 +1,5 @@
 import { io } from "../vendor/socket.io.esm.min.js";
+import { caughtUp } from "./status.js";
 
 const ACK_TIMEOUT_MS = 5000;
 const BEFORE_RENEWED_MS = 1000;
@@ -47,6 +48,11 @@ export class Connection extends EventTarget {
 
   open() {
     this.#socket.connect();
+  }
+
+  /** The stock socket itself. */
+  get socket() {
+    return this.#socket;
   }
 
   get transport() {
@@ -100,8 +106,7 @@ export class Connection extends EventTarget {
       this.#replayed = 0;
       this.#become("live", { recovered: session.recovered === true, replayed });
       this.#tell("session", { recovered: session.recovered === true, replayed });
-      const missed = replayed === 1 ? "1 missed notification" : `${replayed} missed notifications`;
-      if (session.recovered) this.#journal(`Back on ${this.node.id}, recovered: true, ${missed}`, "good");
+      if (session.recovered) this.#journal(`Back on ${this.node.id}, recovered. ${caughtUp(replayed)}`, "good");
       else this.#journal(`Connected to ${this.node.id}, a new session`);
     });
     socket.on("disconnect", (reason) => {
@@ -153,7 +158,7 @@ export class Connection extends EventTarget {
       await this.ask("session:refresh", { token: this.#token });
       this.#journal("Token refreshed");
     } catch (error) {
-      this.#journal(`Token not refreshed: ${error.message}`, "bad"); // at its end we are let in anew
+      this.#journal(`Token not refreshed: ${error.message}`, "bad"); // when it expires we connect again with a new one
     }
   }
 

@@ -3,15 +3,18 @@ import { el } from "./element.js";
 const AWAY_MS = 5000;
 const MEANWHILE = 3;
 
-/** The buttons that make the point: cut this connection, kill or drain the node it hangs on. */
+/** The buttons that make the point: cut this connection, kill or drain the node it is connected to. */
 export class Controls {
-  constructor({ person, connection, nodes, api, journal }) {
+  constructor({ person, connection, nodes, api, journal, back }) {
     Object.assign(this, { person, connection, nodes, api, journal });
     this.cut = this.#button("Cut my connection", () => this.#cut());
     this.kill = this.#button("", () => this.#strike("kill"));
     this.drain = this.#button("", () => this.#strike("drain"));
-    this.element = el("div", { class: "controls", role: "group", "aria-label": `Make trouble for ${person.name}` },
-      this.cut, this.kill, this.drain);
+    this.element = el("div", { class: "trouble" },
+      back, // what came of it stands where the promise stood
+      el("p", { class: "hint" }, `Make trouble: ${person.name} loses nothing.`),
+      el("div", { class: "controls", role: "group", "aria-label": `Make trouble for ${person.name}` },
+        this.cut, this.kill, this.drain));
     this.draw();
   }
 

@@ -9,9 +9,9 @@ export class Curl {
     this.copied = el("span", { class: "unheard", role: "status" });
     this.label = el("span", {}, "Copy");
     this.button = el("button", { type: "button", class: "small", on: { click: () => this.#copy() } }, icon("copy"), this.label);
-    this.element = el("figure", { class: "curl" },
-      el("figcaption", {}, "The same from a terminal", this.button, this.copied),
-      el("pre", { tabindex: "0", "aria-label": "curl command" }, this.code));
+    this.element = el("details", { class: "fold curl" },
+      el("summary", {}, "The same from a terminal"),
+      el("pre", {}, this.code), this.button, this.copied);
   }
 
   draw(notification) {

@@ -6,7 +6,7 @@ const KEPT = 12;
 export class Journal {
   constructor({ name }) {
     this.lines = el("ol", { class: "journal-lines", "aria-label": `What happened to ${name}'s connection` });
-    this.element = el("details", { class: "fold journal", open: true },
+    this.element = el("details", { class: "fold journal" },
       el("summary", {}, "Connection log"), this.lines);
   }
 

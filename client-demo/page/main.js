@@ -4,10 +4,11 @@ import { el } from "./element.js";
 import { Nodes } from "./nodes.js";
 import { Person } from "./person.js";
 import { Rate } from "./rate.js";
-import { NotificationStore } from "./store.js";
 import { theme } from "./theme.js";
 
 const ROOM = "project:apollo";
+
+const WIDE = matchMedia("(min-width: 1120px)"); // as in style/base.css: the composer beside the people
 
 const at = (id) => document.getElementById(id);
 
@@ -27,26 +28,37 @@ async function start() {
     people: config.people,
     nodes,
     api,
-    store: new NotificationStore(),
     renewToken: () => renewToken(person.id),
     room: ROOM,
   }));
   new Composer({
     root: at("composer"), people: config.people, api, room: ROOM,
     curl: { url: config.api.url, key: config.api.curl_key },
-  });
+  }).addEventListener("posted", ({ detail }) => showArrival(detail));
   const rate = new Rate({ root: at("rate"), people: config.people, api });
   for (const person of people) {
     person.addEventListener("arrival", ({ detail }) => rate.arrival(detail));
     person.addEventListener("change", () => countInTitle(people));
   }
   at("people").replaceChildren(...people.map((person) => person.element));
-  for (const person of people) person.connection.open();
+  at("dock").replaceChildren(...people.map((person) => person.toasts.element));
+  for (const person of people) person.open();
+}
+
+/** On a small screen the composer stands in front of the people: it goes, and who was posted to comes into sight. */
+function showArrival({ to: { users = [] } }) {
+  if (WIDE.matches) return;
+  at("composer").open = false;
+  at(`phone-${users[0]}`)?.scrollIntoView({ block: "start" });
+}
+
+function foldComposer() {
+  at("composer").open = WIDE.matches;
 }
 
 function countInTitle(people) {
-  const unseen = people.reduce((sum, person) => sum + person.store.counts().unseen, 0);
-  document.title = unseen === 0 ? "notify demo" : `(${unseen}) notify demo`;
+  const unread = people.reduce((sum, person) => sum + person.inbox.counts.unread, 0);
+  document.title = unread === 0 ? "notify demo" : `(${unread}) notify demo`;
 }
 
 function failed(error) {
@@ -72,4 +84,6 @@ function watchNetwork() {
 
 theme(at("theme"));
 watchNetwork();
+WIDE.addEventListener("change", foldComposer);
+foldComposer();
 start();

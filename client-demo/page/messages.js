@@ -14,11 +14,11 @@ export class Messages {
       id: `${person.id}-text`, type: "text", placeholder: "Say something", autocomplete: "off", maxlength: "500",
       required: true,
     });
-    this.lines = el("ol", { class: "messages", role: "log", "aria-label": `Messages of ${person.name}`, tabindex: "0" });
+    this.lines = el("div", { class: "messages", role: "log", "aria-label": `Messages of ${person.name}`, tabindex: "0" });
     this.answer = el("p", { class: "answer", role: "status" });
-    this.empty = el("p", { class: "quiet empty-line" }, "No messages yet.");
+    this.empty = el("p", { class: "quiet empty-line" }, `No messages yet. ${person.name} talks to others from here.`);
     this.element = el("form", { class: "talk", on: { submit: (event) => this.#send(event) } },
-      this.lines, this.empty,
+      el("div", { class: "lines" }, this.lines, this.empty),
       el("div", { class: "row" },
         el("label", { class: "unheard", for: this.to.id }, `Message from ${person.name} to`), this.to,
         el("label", { class: "unheard", for: this.field.id }, "Message"), this.field,
@@ -51,7 +51,7 @@ export class Messages {
 
   #line(name, room, text, mine) {
     this.empty.hidden = true;
-    const line = el("li", { class: "message", "data-mine": String(mine) },
+    const line = el("p", { class: "message", "data-mine": String(mine) },
       el("span", { class: "who" }, mine ? "You" : name, room ? ` in ${room}` : ""), el("span", { class: "said" }, String(text)));
     this.lines.append(line);
     while (this.lines.childElementCount > KEPT) this.lines.firstElementChild.remove();

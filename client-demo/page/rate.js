@@ -27,7 +27,7 @@ export class Rate {
     this.buckets = new Map();
     root.replaceChildren(
       el("h2", { id: "rate-title" }, "Hammer it"),
-      el("p", { class: "hint" }, "A thousand to everyone. Kill a node while it runs: the count still ends at 1,000."),
+      el("p", { class: "hint" }, "A thousand to everyone, each with its number. Kill a node while it runs: every laptop still gets all of them, in order, none twice."),
       el("div", { class: "row" }, this.start, el("label", { class: "unheard", for: "pace" }, "Pace"), this.pace),
       this.chart,
       el("div", { class: "lanes" }, ...Array.from(this.lanes.values(), (lane) => lane.element)),
@@ -36,14 +36,14 @@ export class Rate {
   }
 
   /** Every arrival of every person passes here; those of the run are counted. */
-  arrival({ person, notification, fresh }) {
+  arrival({ person, notification }) {
     const now = Date.now();
     const bucket = Math.floor(now / BUCKET_MS);
     this.buckets.set(bucket, (this.buckets.get(bucket) ?? 0) + 1);
     this.draw();
     const mark = notification.data?.hammer;
     if (this.#run === null || mark?.run !== this.#run) return;
-    this.lanes.get(person.id)?.count(mark, now, fresh);
+    this.lanes.get(person.id)?.count(mark, now);
   }
 
   async #hammer() {
@@ -102,6 +102,7 @@ class Lane {
   }
 
   reset() {
+    this.seen = new Set();
     this.latencies = [];
     this.last = 0;
     this.arrived = 0;
@@ -111,11 +112,12 @@ class Lane {
     this.ended = 0;
   }
 
-  count({ n, at }, now, fresh) {
-    if (!fresh) {
+  count({ n, at }, now) {
+    if (this.seen.has(n)) {
       this.twice += 1;
       return;
     }
+    this.seen.add(n);
     this.arrived += 1;
     if (n !== this.last + 1) this.disordered += 1;
     this.last = n;

@@ -7,7 +7,7 @@ export class Status {
   constructor() {
     this.dot = el("span", { class: "dot", "aria-hidden": "true" });
     this.text = el("span", { class: "status-text" }, "Connecting");
-    this.badge = el("span", { class: "tag good recovered", role: "status", hidden: true });
+    this.badge = el("p", { class: "recovered", role: "status", hidden: true });
     this.element = el("p", { class: "status", role: "status" }, this.dot, this.text);
   }
 
@@ -16,6 +16,11 @@ export class Status {
     this.text.textContent = state === "live" ? `Live on ${node.id}, ${transport}` : detail || WORDS[state];
     const shown = state === "live" && recovered;
     this.badge.hidden = !shown;
-    this.badge.textContent = shown ? `recovered: true${replayed ? `, ${replayed} missed` : ""}` : "";
+    this.badge.textContent = shown ? `Back on ${node.id}. ${caughtUp(replayed)}.` : "";
   }
+}
+
+/** What a recovery brought, for people. The server recovers all that was missed, or none. */
+export function caughtUp(replayed) {
+  return replayed ? `Missed ${replayed}, got all ${replayed}` : "Missed nothing";
 }

@@ -14,7 +14,7 @@ export function theme(root) {
   root.replaceChildren(el("label", { class: "unheard", for: "theme-choice" }, "Colours"),
     el("select", { id: "theme-choice", on: { change: (event) => apply(event.target.value) } },
       ...CHOICES.map((choice) =>
-        el("option", { value: choice, selected: choice === chosen }, choice === "auto" ? "As the system" : choice === "light" ? "Light" : "Dark"))));
+        el("option", { value: choice, selected: choice === chosen }, choice === "auto" ? "Auto" : choice === "light" ? "Light" : "Dark"))));
 }
 
 function remembered() {

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
 
+from notify.backplane.node_messages import Answer, Ask, NodeMessage, Publish, encode
 from notify.domain.errors import NotifyError, Unavailable
 
-ASK, ANSWER = "notify:ask", "notify:answer"
 PATIENCE_S = 1.0
-"""A node that has died is still counted among the living for a while; it is not waited for longer."""
+"""How long to wait for an answer: a node that has died still counts as living for a while."""
 
 Answerer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 log = structlog.get_logger(__name__)
+
+
+class Answers(dict[str, Mapping[str, Any]]):
+    """Node to its answer."""
+
+    silent: tuple[str, ...] = ()
+    """The nodes that live and did not answer in time."""
 
 
 class Living(Protocol):
@@ -28,22 +34,16 @@ class Living(Protocol):
         """The nodes that live. Raises Unavailable."""
 
 
-class Publish(Protocol):
-    """Publishes on a Redis channel. Raises Unavailable."""
-
-    def __call__(self, topic: str, message: bytes) -> Awaitable[Any]: ...
-
-
 class Cluster:
     """Asks every node, this one included, and gathers what they answer.
 
-    Nothing of it is kept anywhere, so a dead node leaves nothing behind that could be wrong.
+    Nothing is stored, so a dead node leaves nothing behind that could be wrong.
     """
 
     def __init__(
         self,
         *,
-        node_id: str,
+        node_id: Callable[[], str],
         registry: Living,
         publish: Publish,
         all_topic: str,
@@ -55,7 +55,7 @@ class Cluster:
         self._all_topic = all_topic
         self._node_topic = node_topic
         self._answerers: dict[str, Answerer] = {}
-        self._waiting: dict[str, dict[str, Mapping[str, Any]]] = {}
+        self._waiting: dict[str, Answers] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,53 +63,52 @@ class Cluster:
         """Have a question answered here by `answerer`, whose result goes into JSON."""
         self._answerers[question] = answerer
 
-    async def ask(self, question: str, **asked: Any) -> dict[str, Mapping[str, Any]]:
+    async def ask(self, question: str, **asked: Any) -> Answers:
         """Node to its answer, from every node that lives. Raises Unavailable.
 
-        A node that does not answer within a second is left out: it is dead, or as good as that. But when this
-        node does not even hear itself it is deaf, and would take the silence of all for an answer.
+        A node that does not answer within a second is left out, and named in `silent`: it is dead, or cut
+        off. When this node does not even hear itself it is deaf, and must not take the silence of the others
+        for an answer: that raises Unavailable.
         """
-        expected = set(await self._registry.alive()) | {self._node_id}
+        node_id = self._node_id()
+        expected = set(await self._registry.alive()) | {node_id}
         number = secrets.token_hex(8)
-        answers = self._waiting[number] = {}
+        answers = self._waiting[number] = Answers()
         changed = self._changed[number] = asyncio.Event()
-        message = {"method": ASK, "id": number, "node": self._node_id, "question": question, "asked": asked}
         try:
-            await self._publish(self._all_topic, json.dumps(message).encode())
+            await self._publish(self._all_topic, encode(Ask(number, node_id, question, asked)))
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     while not expected <= answers.keys():
                         changed.clear()
                         await changed.wait()
             except TimeoutError:
-                log.warning("nodes_silent", question=question, nodes=sorted(expected - answers.keys()))
+                answers.silent = tuple(sorted(expected - answers.keys()))
+                log.warning("nodes_silent", question=question, nodes=list(answers.silent))
         finally:
             del self._waiting[number], self._changed[number]
-        if self._node_id not in answers:
-            raise Unavailable("This node does not hear the others", retry_after_s=1)
+        if node_id not in answers:
+            raise Unavailable("This node does not hear the other nodes", retry_after_s=1)
         return answers
 
-    def heard(self, message: Mapping[str, Any]) -> None:
-        """A question or an answer from a node. What is neither is passed over."""
-        if message.get("method") == ANSWER:
-            number, node, answer = message.get("id"), message.get("node"), message.get("answer")
-            waiting = self._waiting.get(number) if isinstance(number, str) else None
-            if waiting is not None and isinstance(node, str) and isinstance(answer, dict):
-                waiting[node] = answer
-                self._changed[str(number)].set()
-        elif message.get("method") == ASK:
-            answerer = self._answerers.get(str(message.get("question")))
-            node, asked = message.get("node"), message.get("asked")
-            if answerer is not None and isinstance(node, str) and isinstance(asked, dict):
-                task = asyncio.ensure_future(self._reply(answerer, node, str(message.get("id")), asked))
+    def heard(self, message: NodeMessage) -> None:
+        """A question or an answer from a node. Anything else is ignored."""
+        if isinstance(message, Answer):
+            waiting = self._waiting.get(message.id)
+            if waiting is not None:
+                waiting[message.node] = message.answer
+                self._changed[message.id].set()
+        elif isinstance(message, Ask):
+            answerer = self._answerers.get(message.question)
+            if answerer is not None:
+                task = asyncio.ensure_future(self._reply(answerer, message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _reply(self, answerer: Answerer, node: str, number: str, asked: Mapping[str, Any]) -> None:
+    async def _reply(self, answerer: Answerer, ask: Ask) -> None:
         try:
-            answer = await answerer(asked)
-            reply = {"method": ANSWER, "id": number, "node": self._node_id, "answer": answer}
-            await self._publish(self._node_topic(node), json.dumps(reply).encode())
+            answer = Answer(ask.id, self._node_id(), await answerer(ask.asked))
+            await self._publish(self._node_topic(ask.node), encode(answer))
         except NotifyError as error:
             log.warning("question_not_answered", reason=error.detail)
         except (LookupError, TypeError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,21 +15,36 @@ from socketio.packet import Packet
 
 from notify.backplane.delivery import Delivery
 from notify.backplane.membership import Member, Membership, Room
+from notify.backplane.node_messages import PREFIX, NodeMessage, Publish, decode
 from notify.backplane.stats import BackplaneStats
 from notify.backplane.subscriber import Subscriber
+from notify.domain.channel import Channel
 from notify.domain.offset import Offset
-from notify.domain.packet import Wire
+from notify.protocol.engineio import Wire
 
-PLAIN_CHANNEL = "socketio"
-"""Where a plain `socketio.AsyncRedisManager(url, write_only=True)` of any process publishes."""
+SOCKETIO = "socketio"
+"""The kind that malformed messages of python-socketio's managers are counted under."""
+SOCKETIO_METHODS = frozenset({"emit", "callback", "disconnect", "enter_room", "leave_room", "close_room"})
+
+AT_ONCE = 32
+"""Messages of one read that are written in the same turn of the loop. Behind a read of more there is more to
+come as a rule: then the next turn writes what several reads brought for a socket in one piece."""
 
 log = structlog.get_logger(__name__)
 
 
-class Publish(Protocol):
-    """Publishes on a Redis channel. Raises Unavailable."""
+class Writer(Protocol):
+    """Holds what was sent to sockets until it is written (`gateway.engineio.flusher.Flusher`)."""
 
-    def __call__(self, topic: str, message: bytes) -> Awaitable[Any]: ...
+    def begin(self) -> None:
+        """What is sent from here on is written by `flush`, not by a later turn of the loop."""
+
+    def flush(self) -> None:
+        """Write everything that is held."""
+
+
+def _nothing(*_: object) -> None:
+    """The default for the callbacks: does nothing."""
 
 
 class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
@@ -48,29 +63,42 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         publish: Publish,
         socketio_topic: str,
         stats: BackplaneStats,
-        on_hole: Callable[[Sequence[Room], str], None],
-        on_command: Callable[[dict[str, Any]], None],
+        on_gap: Callable[[Sequence[Room], str], None],
+        on_command: Callable[[NodeMessage], None],
+        plain_channel: str | None = None,
+        on_due: Callable[[str, int], None] = _nothing,
+        on_gone: Callable[[str], None] = _nothing,
         traced: bool = False,
     ) -> None:
-        """`traced`: log a line for each message that is handed to members, with the request it came by."""
+        """`plain_channel` is one on which other applications may publish: nodes do not obey each other there.
+
+        `on_due`: something is due, at unix ms, in the inbox of a user who is connected here. `on_gone`: the
+        last connection of a user to `/`, or to their own namespace, has left.
+        `traced`: log a line for each message that is handed to members, with the request it came by.
+        """
         super().__init__(channel=socketio_topic)
         self.subscriber = subscriber
         subscriber.listener = self
+        self.writer: Writer | None = None
+        """Set where sockets are: few messages then leave in the turn of the loop in which they came."""
         self._publish_on = publish
         self._stats = stats
-        self._on_hole = on_hole
+        self._on_gap = on_gap
         self._on_command = on_command
+        self._on_due = on_due
+        self._on_gone = on_gone
         self._traced = traced
         self._tasks: set[asyncio.Task[Any]] = set()
         self._overlap_offset: Offset | None = None
         self._overlap_seen: set[Member] = set()
-        self._topics = (socketio_topic.encode(), PLAIN_CHANNEL.encode())
+        self._socketio_topic = socketio_topic.encode()
+        self._plain_channel = plain_channel.encode() if plain_channel is not None else None
 
     def initialize(self) -> None:
         """Nothing to start: the app starts the subscriber before the first client comes."""
 
     async def stop(self) -> None:
-        """End what was begun for other nodes and has not ended."""
+        """Cancel what was begun for other nodes and is still running."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -84,6 +112,22 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
     def room_emptied(self, room: Room) -> None:
         """Unsubscribe from a channel that has lost its last."""
         self.subscriber.remove(room)
+        if room.channel.kind == "user" and room.channel.namespace == "/":
+            self._on_gone(room.channel.name)
+
+    def users(self) -> list[str]:
+        """Who is connected here, to `/` or to their own namespace."""
+        book = self.books.get("/")
+        if book is None:
+            return []
+        return [
+            room.channel.name for room in book.rooms.values() if room.channel.kind == "user" and room.members
+        ]
+
+    def has_user(self, user: str) -> bool:
+        """True while such a connection of the user is here."""
+        room = self.room("/", Channel("/", "user", user).room)
+        return room is not None and bool(room.members)
 
     async def enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:
         """Put a client into a room, on whichever node it is; here, when its subscription stands."""
@@ -120,10 +164,12 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         if message.get("binary"):
             attachments = [base64.b64decode(text) for text in data[1:]]
             data = Packet.reconstruct_binary(data[0], attachments)
+        if isinstance(data, list):  # of arguments; a single null stands for none, as in python-socketio
+            data = data[0] if len(data) == 1 else tuple(data)
         callback = message.get("callback")
         self.emit_local(
             message["event"],
-            tuple(data) if isinstance(data, list) else data,
+            data,
             message.get("namespace") or "/",
             message.get("room"),
             message.get("skip_sid"),
@@ -139,25 +185,35 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         """A message of python-socketio's managers, or one from node to node."""
         try:
             message = json.loads(payload)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict) or not isinstance(message.get("method"), str):
-            self._stats.malformed["socketio" if topic in self._topics else "node"] += 1
-            return
-        self._stats.commands[_known(message["method"])] += 1
-        if topic not in self._topics:
-            self._on_command(message)
-            return
-        own = message.get("host_id") == self.host_id
+            method = message["method"]
+            if not isinstance(method, str):
+                raise TypeError("a method is a string")
+            if topic == self._socketio_topic:
+                self._command_heard(message) if method.startswith(PREFIX) else self._socketio_heard(message)
+            elif topic == self._plain_channel:
+                self._socketio_heard(message)
+            else:
+                self._command_heard(message)
+        except Exception as error:  # noqa: BLE001 - whatever it carries must not cost what comes after it
+            # Nesting beyond what can be read or written is among them; the sizes were bounded before.
+            kind = "node" if topic not in (self._socketio_topic, self._plain_channel) else SOCKETIO
+            self._stats.malformed[kind] += 1
+            log.debug(
+                "message_skipped", topic=topic.decode(), reason=f"{type(error).__name__}: {error}"[:200]
+            )
+
+    def _command_heard(self, message: dict[str, Any]) -> None:
+        self._on_command(decode(message))
+        self._stats.commands[message["method"]] += 1
+
+    def _socketio_heard(self, message: dict[str, Any]) -> None:
         method = message["method"]
+        self._stats.commands[method if method in SOCKETIO_METHODS else "other"] += 1
         if method == "emit":
-            try:
-                self._emit_received(message)
-            except (KeyError, TypeError, ValueError, IndexError):
-                self._stats.malformed["socketio"] += 1
+            self._emit_received(message)
         elif method == "callback":
             self._run(self._handle_callback(message))
-        elif own:
+        elif message.get("host_id") == self.host_id:
             pass  # done here already
         elif method == "disconnect":
             self._run(self._handle_disconnect(message))
@@ -168,10 +224,10 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         elif method == "close_room":
             self._run(self._handle_close_room(message))
         else:
-            self._on_command(message)
+            raise ValueError(f"python-socketio has no {method[:50]!r}")
 
     def _run(self, work: Any) -> None:
-        """Step a handler now; what does not end at once goes on as a task, and holds nobody up."""
+        """Run a handler until it waits for something; the rest runs as a task, so it holds nobody up."""
         task = asyncio.ensure_future(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -182,12 +238,12 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         except asyncio.CancelledError:
             raise
         except Exception:
-            self._stats.malformed["socketio"] += 1
+            self._stats.malformed[SOCKETIO] += 1
             log.warning("socketio_message_failed", exc_info=True)
 
-    def hole(self, rooms: Sequence[Room], reason: str) -> None:
+    def gap(self, rooms: Sequence[Room], reason: str) -> None:
         """What these channels missed is gone: their members are told."""
-        self._on_hole(rooms, reason)
+        self._on_gap(rooms, reason)
 
     def deliver(self, pairs: Sequence[tuple[Room, Delivery]]) -> None:
         """Messages of channels, in order: each is encoded once and written to all of its members.
@@ -196,6 +252,17 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         """
         if self._traced:
             self._trace(pairs)
+        writer = self.writer
+        if writer is None or len(pairs) > AT_ONCE:
+            self._deliver(pairs)
+            return
+        writer.begin()
+        try:
+            self._deliver(pairs)
+        finally:
+            writer.flush()
+
+    def _deliver(self, pairs: Sequence[tuple[Room, Delivery]]) -> None:
         begin, count = 0, len(pairs)
         while begin < count:
             room, delivery = pairs[begin]
@@ -203,6 +270,10 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
             if _for_all(delivery):
                 while end < count and pairs[end][0] is room and _for_all(pairs[end][1]):
                     end += 1
+            for number in range(begin, end):
+                due_ms = pairs[number][1].due_ms
+                if due_ms and room.channel.kind == "user":
+                    self._on_due(room.channel.name, due_ms)
             if end - begin == 1:
                 self._fan_out(room, delivery)
             else:
@@ -235,16 +306,16 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
                     continue
                 seen.add(member)
             try:
-                if member.gate is None:
-                    member.socket.send(delivery.wire(member.form))
+                if member.replay_buffer is None:
+                    member.socket.send(delivery.wire(member.variant))
                 else:
-                    member.gate.offer(delivery)
+                    member.replay_buffer.offer(delivery)
             except Exception:  # noqa: BLE001
                 self._cut(member)
         self._stats.deliveries += len(members)
 
     def _cut(self, member: Member) -> None:
-        """What fails for one member must not keep the others waiting; it recovers on a new connection."""
+        """A failure for one member must not hold up the others; that member recovers on a new connection."""
         log.error("delivery_failed", exc_info=True)
         member.socket.abort("delivery failed")
 
@@ -252,17 +323,17 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         members = room.members if isinstance(room.members, tuple) else tuple(room.members)
         wires: dict[tuple[str, bool], Wire] = {}
         for member in members:
-            gate = member.gate
+            buffer = member.replay_buffer
             try:
-                if gate is None:
-                    wire = wires.get(member.form)
+                if buffer is None:
+                    wire = wires.get(member.variant)
                     if wire is None:
-                        wire = Wire.joined([delivery.wire(member.form) for delivery in deliveries])
-                        wires[member.form] = wire
+                        wire = Wire.joined([delivery.wire(member.variant) for delivery in deliveries])
+                        wires[member.variant] = wire
                     member.socket.send(wire)
                 else:
                     for delivery in deliveries:
-                        gate.offer(delivery)
+                        buffer.offer(delivery)
             except Exception:  # noqa: BLE001
                 self._cut(member)
         self._stats.deliveries += len(members) * len(deliveries)
@@ -270,8 +341,3 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
 
 def _for_all(delivery: Delivery) -> bool:
     return not delivery.overlaps and not delivery.except_users
-
-
-def _known(method: str) -> str:
-    known = ("emit", "callback", "disconnect", "enter_room", "leave_room", "close_room")
-    return method if method in known or method.startswith("notify:") else "other"

@@ -1,7 +1,7 @@
 """Who is connected to this node, in which namespace, and in which rooms.
 
-python-socketio's books hold a two-way dictionary for each room and walk all rooms of a namespace when one
-client leaves. These cost what a client itself costs: everything is reached from its own `Member`.
+python-socketio's books walk all rooms of a namespace when one client leaves. These cost what a client itself
+costs: everything is reached from its own `Member`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from socketio import packet as sio_packet
 
-from notify.backplane.delivery import Delivery, Form
+from notify.backplane.acknowledgements import NOBODYS_ACK, Acknowledgements
+from notify.backplane.delivery import Delivery, EventVariant, wire_of
 from notify.domain.channel import Channel
 from notify.domain.offset import Offset
-from notify.domain.packet import Wire
+from notify.protocol.engineio import Wire
 
 SMALL_ROOM = 8
 """Up to this many members stand in a tuple (48 bytes and 8 each), more in a set (216 bytes and more)."""
@@ -26,6 +27,13 @@ class Transport(Protocol):
 
     sid: str
     members: tuple[Member, ...]
+
+    @property
+    def closed(self) -> bool:
+        """True once the connection has ended."""
+
+    async def drained(self) -> bool:
+        """Wait until the peer has taken what was sent to it. False when the connection is closed."""
 
     def send(self, wire: Wire) -> None:
         """Hand packets over for sending. Never blocks; the socket itself cuts a slow consumer off."""
@@ -40,28 +48,27 @@ class Transport(Protocol):
         """The same, for one that does not take what is sent to it."""
 
 
-class Gate(Protocol):
+class HoldsBack(Protocol):
     """Holds back what is live while a member is being connected or replayed to."""
 
     def offer(self, delivery: Delivery) -> None:
-        """Take a live message. The gate decides whether and when it goes on."""
+        """Take a live message. It decides whether and when it goes on."""
 
 
 class Member:
     """One connection in one namespace: what Socket.IO calls a socket.
 
-    What the admission of the app sets (`user`, `pid`, `start`, `gate` ...) stays empty in bare use.
+    What the admission of the app sets (`user`, `pid`, `start`, `replay_buffer` ...) stays empty in bare use.
     """
 
     __slots__ = (
         "expiry",
-        "form",
-        "gate",
         "granted",
         "identity",
+        "join_positions",
         "namespace",
         "pid",
-        "places",
+        "replay_buffer",
         "rooms",
         "sid",
         "since",
@@ -69,6 +76,7 @@ class Member:
         "start",
         "state",
         "user",
+        "variant",
     )
 
     PENDING, CONNECTED, LEAVING, GONE = range(4)
@@ -83,12 +91,12 @@ class Member:
         self.identity: Any = None
         self.expiry: Any = None
         self.pid: str | None = None
-        self.form: Form = (namespace, False)
+        self.variant = EventVariant(namespace, with_offset=False)
         """What its events look like: whether they end with their offset, for clients that can recover."""
-        self.gate: Gate | None = None
+        self.replay_buffer: HoldsBack | None = None
         self.start: Offset | None = None
         """The offset from which it is owed everything."""
-        self.places: dict[str, str] | None = None
+        self.join_positions: dict[str, str] | None = None
         """For rooms entered later, the place in the log from which it is owed them."""
         self.granted: tuple[str, ...] = ()
         """Rooms that a backend put it in, whatever its token says."""
@@ -112,7 +120,7 @@ class Room:
         """The subscription is confirmed: from now on nothing of this channel passes this node by."""
         self.waiter: asyncio.Future[None] | None = None
         self.since: Offset | None = None
-        """The offset from which this node must have this channel without a hole; None while unknown."""
+        """The offset from which this node must have this channel without a gap; None while unknown."""
 
     def add(self, member: Member) -> None:
         """Take a member in. Adding one twice changes nothing."""
@@ -137,7 +145,7 @@ class Room:
             self.members = tuple(other for other in members if other is not member)
 
 
-class Book:
+class Namespace:
     """One namespace: its members by sid, its rooms by name; `everyone` is its `all` channel."""
 
     __slots__ = ("everyone", "members", "rooms")
@@ -148,7 +156,7 @@ class Book:
         self.everyone = Room(Channel(namespace, "all"))
 
 
-class Membership:
+class Membership(Acknowledgements):
     """Mixin that takes the place of the books in `socketio.base_manager.BaseManager`.
 
     The public behaviour is python-socketio's: sids are rooms too, nobody else can enter a sid's room, a
@@ -157,11 +165,10 @@ class Membership:
     """
 
     server: Any
-    callbacks: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.books: dict[str, Book] = {}
+        self.books: dict[str, Namespace] = {}
 
     def room_opened(self, room: Room) -> None:
         """A channel has its first member on this node."""
@@ -261,11 +268,19 @@ class Membership:
         member = Member(sid, namespace, socket)
         book = self.books.get(namespace)
         if book is None:
-            book = self.books[namespace] = Book(namespace)
+            book = self.books[namespace] = Namespace(namespace)
         book.members[sid] = member
         socket.members = (*socket.members, member)
         self._enter(member, book.everyone)
         return member
+
+    def rename(self, member: Member, sid: str) -> None:
+        """Give a member another sid, taking it from whoever has it."""
+        book = self.books[member.namespace]
+        if book.members.get(member.sid) is member:
+            del book.members[member.sid]
+        member.sid = sid
+        book.members[sid] = member
 
     def expel(self, member: Member) -> None:
         """Take a member out of every room and out of the books. Costs what its own rooms cost."""
@@ -288,7 +303,7 @@ class Membership:
         name = channel.room
         book = self.books.get(channel.namespace)
         if book is None:
-            book = self.books[channel.namespace] = Book(channel.namespace)
+            book = self.books[channel.namespace] = Namespace(channel.namespace)
         if name is None:
             room = book.everyone
         else:
@@ -325,17 +340,9 @@ class Membership:
                 self._drop_if_empty(namespace, book)
             self.room_emptied(room)
 
-    def _drop_if_empty(self, namespace: str, book: Book) -> None:
+    def _drop_if_empty(self, namespace: str, book: Namespace) -> None:
         if not book.members and not book.rooms and self.books.get(namespace) is book:
             del self.books[namespace]
-
-    def forget_callback(self, sid: str, callback: Callable[..., Any]) -> None:
-        """Wait no longer for the acknowledgement that `callback` was to get."""
-        waiting = self.callbacks.get(sid, {})
-        for ack_id in [number for number, found in waiting.items() if found is callback]:
-            del waiting[ack_id]
-        if len(waiting) == 1 and not any(sid in book.members for book in self.books.values()):
-            del self.callbacks[sid]  # the counter of ack ids is all that is left, and nobody's
 
     # -- the interface of python-socketio's BaseManager ---------------------------------------------
 
@@ -407,6 +414,10 @@ class Membership:
         """Send an event to everyone here in `room`, encoded once; the number of recipients.
 
         With a callback each recipient gets a packet of its own, since each needs its own ack id.
+
+        A client that can recover takes a string at the end of an event, even the event's own name, for its
+        offset. An event that ends with a string but has no offset therefore asks for an acknowledgement,
+        which nobody waits for: clients then do not read an offset, and handlers get what was emitted.
         """
         recipients = self.recipients(namespace, room)
         if not recipients:
@@ -414,17 +425,20 @@ class Membership:
         skip = skip_sid if isinstance(skip_sid, list | tuple | set) else (skip_sid,)
         arguments = list(data) if isinstance(data, tuple) else [] if data is None else [data]
         count = 0
-        wires: dict[str, Wire] = {}
+        ends_with_text = isinstance(arguments[-1] if arguments else event, str)
+        wires: dict[tuple[str, bool], Wire] = {}
         for member in recipients:
             if member.sid in skip or (member.state != Member.CONNECTED and room != member.sid):
-                continue  # who is not let in yet hears nothing but what is addressed to it alone
+                continue  # a member that is not let in yet gets only what is addressed to it alone
             if callback is not None:
                 ack_id = self._generate_ack_id(member.sid, callback)  # type: ignore[attr-defined]
                 wire = self._event_wire([event, *arguments], member.namespace, ack_id)
+            elif member.variant in wires:
+                wire = wires[member.variant]
             else:
-                wire = wires.get(member.namespace) or wires.setdefault(
-                    member.namespace, self._event_wire([event, *arguments], member.namespace, None)
-                )
+                ack_id = NOBODYS_ACK if ends_with_text and member.variant.with_offset else None
+                wire = self._event_wire([event, *arguments], member.namespace, ack_id)
+                wires[member.variant] = wire
             member.socket.send(wire)
             count += 1
         return count
@@ -432,11 +446,3 @@ class Membership:
     def _event_wire(self, arguments: list[Any], namespace: str, ack_id: int | None) -> Wire:
         packet = self.server.packet_class(sio_packet.EVENT, namespace=namespace, data=arguments, id=ack_id)
         return wire_of(packet.encode())
-
-
-def wire_of(encoded: Any) -> Wire:
-    """What a Socket.IO packet class returned from `encode()`, as Engine.IO message packets."""
-    parts = encoded if isinstance(encoded, list) else [encoded]
-    return Wire(
-        *(b"4" + part.encode() if isinstance(part, str) else memoryview(bytes(part)) for part in parts),
-    )

@@ -21,13 +21,13 @@ class BackplaneStats:
     duplicates: int = 0
     """Messages dropped because their offset had been delivered already."""
     malformed: Counter[str] = field(default_factory=Counter)
-    """Messages that could not be understood and were dropped, by the kind of their channel."""
+    """Messages that were dropped: not understood (by the kind of their channel), too large, or failed on."""
     resubscriptions: int = 0
     """Times the subscriber connection was lost and made again."""
     gap_messages: int = 0
-    """Messages read from the logs after a lost connection, that is: healed holes."""
+    """Messages read from the logs after a lost connection: gaps that were healed."""
     gaps_lost: int = 0
-    """Channels whose log no longer reached back to the hole: their sockets were told."""
+    """Channels whose log did not hold all that was missed: their sockets were told."""
     epochs: int = 0
     """Times another epoch was met: Redis had lost its data."""
     canary_lag_s: float = 0.0

@@ -8,57 +8,32 @@ from the logs what it missed, and only then goes on with what is live: nothing t
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
-from notify.backplane.canary import Canary, Echo
-from notify.backplane.connection import Connection, Opener
+from notify.backplane.canary import Canary, Echo, Heard
+from notify.backplane.catch_up import Logs, read_missed
 from notify.backplane.delivery import Delivery
 from notify.backplane.membership import Room
+from notify.backplane.position import Position
 from notify.backplane.stats import BackplaneStats
-from notify.domain.channel import Channel
-from notify.domain.errors import NotifyError, Unavailable
+from notify.domain.errors import Unavailable
 from notify.domain.offset import Offset
+from notify.redis.connector import Connector
+from notify.redis.reconnecting import Reconnecting
+from notify.redis.subscription import Subscription
 
-RECONNECT_MIN_S, RECONNECT_MAX_S = 0.05, 1.0
+MAX_MESSAGE_BYTES = 17 * 1024 * 1024
+"""What one message may have when nothing else is said: the largest payload that can be set, and its head."""
 
 log = structlog.get_logger(__name__)
 
 
-class MissedMessage(Protocol):
-    """What a log holds after a place."""
-
-    @property
-    def channel(self) -> Channel: ...
-    @property
-    def ms(self) -> int: ...
-    @property
-    def seq(self) -> int: ...
-    @property
-    def message(self) -> bytes: ...
-
-
-class Backlog(Protocol):
-    """An answer to "what did I miss?": `verdict` is ok, or why there is none."""
-
-    @property
-    def verdict(self) -> str: ...
-    @property
-    def clock(self) -> Offset | None: ...
-    @property
-    def missed(self) -> Sequence[MissedMessage]: ...
-
-
-class Store(Echo, Protocol):
+class Store(Echo, Logs, Protocol):
     """What the subscriber asks of the store. All raise Unavailable."""
-
-    async def catch_up(self, places: Sequence[tuple[Channel, Offset]], *, reached: Offset) -> Backlog:
-        """What the channels' logs hold after those places."""
 
 
 class Listener(Protocol):
@@ -70,7 +45,7 @@ class Listener(Protocol):
     def heard(self, topic: bytes, payload: bytes) -> None:
         """A message on one of the other topics."""
 
-    def hole(self, rooms: Sequence[Room], reason: str) -> None:
+    def gap(self, rooms: Sequence[Room], reason: str) -> None:
         """What these channels' members missed cannot be had any more: they must be told."""
 
 
@@ -80,50 +55,67 @@ class Subscriber:
     def __init__(
         self,
         *,
-        opener: Opener,
+        connector: Connector,
         store: Store,
         topic_prefix: str,
         node_topic: str,
         other_topics: Sequence[str],
         stats: BackplaneStats,
         window_s: float,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
+        """`other_topics` are listened to beside the channels' and the node's own."""
         self.listener: Listener | None = None
-        self.last_seen: Offset | None = None
-        """Everything up to here has been handed on."""
-        self._opener = opener
+        self.on_resubscribed: Callable[[], None] | None = None
+        """Called when the node hears again, after it may have missed messages to all nodes."""
+        self._connector = connector
         self._store = store
         self._topic_prefix = topic_prefix
         self._other_topics = [topic.encode() for topic in (node_topic, *other_topics)]
         self._stats = stats
         self._window_s = window_s
+        self._max_message_bytes = max_message_bytes
         self._rooms: dict[bytes, Room] = {}
         self._wanted: list[bytes] = []
         self._dropped: dict[bytes, Room] = {}
         self._flushing = False
-        self._connection: Connection | None = None
+        self._position = Position()
+        self._gaps: dict[bytes, Room] = {}
+        """Rooms whose members have yet to be told that something is missing."""
         self._held: list[tuple[Room, Delivery]] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._settling: deque[tuple[Offset, Callable[[], None]]] = deque()
         self._canary = Canary(store=store, topic=node_topic, stats=stats)
+        self._last_canary: Heard | None = None
+        self._connection: Subscription | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._kept = Reconnecting(
+            self._connect,
+            name="subscriber",
+            on_lost=self._lost,
+            on_failed=self._fail_waiters,
+            on_back=self._back,
+        )
 
     # -- life ---------------------------------------------------------------------------------------
 
+    def rename(self, node_topic: str) -> None:
+        """Give the node another topic of its own. Before the start."""
+        self._other_topics[0] = node_topic.encode()
+        self._canary.rename(node_topic)
+
     async def start(self) -> None:
         """Connect and hear the first canary. Raises Unavailable."""
-        await self._connect()
-        await self._canary.barrier(self._connection)
-        self._tasks = [
-            asyncio.create_task(self._keep(), name="subscriber-keeper"),
-            asyncio.create_task(self._watch(), name="subscriber-canary"),
-        ]
+        await self._kept.start()
+        self._stats.subscribed = True
+        self._watcher = asyncio.create_task(self._watch(), name="subscriber-canary")
 
     async def stop(self) -> None:
         """Unsubscribe from everything and close."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self._kept.stop()
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
         if self._connection is not None:
             self._connection.send("UNSUBSCRIBE", [*self._rooms, *self._other_topics])
             await asyncio.sleep(0)
@@ -140,48 +132,45 @@ class Subscriber:
         """True while there is a connection, be it still catching up."""
         return self._connection is not None and not self._connection.lost.done()
 
-    async def _connect(self) -> None:
-        _, connection = await self._opener.open(
-            Connection(confirmed=self._confirm, received=self._receive, refused=self._refuse)
+    @property
+    def last_seen(self) -> Offset | None:
+        """Everything up to this offset, and at it, has been handed on. None before the first canary."""
+        return self._position.complete
+
+    async def _connect(self) -> Subscription:
+        """A connection that is subscribed to everything, on which nothing is missing. Raises Unavailable."""
+        self._held = []
+        _, connection = await self._connector.open(
+            Subscription(
+                confirmed=self._confirm, received=self._receive, refused=self._refuse, failed=self._failed
+            )
         )
         self._connection = connection
-        # Each on its own: an ACL that fences the prefix refuses python-socketio's default channel.
-        for topic in self._other_topics:
-            connection.send("SUBSCRIBE", [topic])
-        self._canary.restart()
+        try:
+            # Each on its own: an ACL that fences the prefix refuses a plain channel of python-socketio.
+            for topic in self._other_topics:
+                connection.send("SUBSCRIBE", [topic])
+            self._canary.restart()
+            for room in self._rooms.values():
+                room.ready = False
+            self._dropped.clear()
+            self._wanted = []
+            connection.send("SUBSCRIBE", list(self._rooms))
+            await self._catch_up(connection)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
-    async def _keep(self) -> None:
-        while True:
-            connection = self._connection
-            if connection is not None:
-                await asyncio.shield(connection.lost)
-            cut_at = self._canary.heard_at
-            self._stats.subscribed = False
-            self._fail_waiters()
-            log.warning("subscriber_lost")
-            delay = RECONNECT_MIN_S
-            while True:
-                self._held = []
-                try:
-                    await self._connect()
-                    for room in self._rooms.values():
-                        room.ready = False
-                    self._dropped.clear()
-                    self._wanted = []
-                    if self._connection is not None:
-                        self._connection.send("SUBSCRIBE", list(self._rooms))
-                    await self._catch_up(outage_s=time.monotonic() - cut_at)
-                    break
-                except NotifyError as error:
-                    self._fail_waiters()
-                    log.warning("subscriber_unreachable", reason=error.detail, retry_in_s=round(delay, 2))
-                    if self._connection is not None:
-                        self._connection.abort()
-                    await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
-                    delay = min(delay * 2, RECONNECT_MAX_S)
-            self._stats.resubscriptions += 1
-            self._stats.subscribed = True
-            log.info("subscriber_back", topics=len(self._rooms))
+    def _lost(self) -> None:
+        self._stats.subscribed = False
+        self._fail_waiters()
+
+    def _back(self) -> None:
+        self._stats.resubscriptions += 1
+        self._stats.subscribed = True
+        if self.on_resubscribed is not None:
+            self.on_resubscribed()
 
     def _fail_waiters(self) -> None:
         for room in self._rooms.values():
@@ -189,7 +178,7 @@ class Subscriber:
             waiter, room.waiter = room.waiter, None
             if waiter is not None and not waiter.done():
                 waiter.set_exception(Unavailable("The subscription was lost", retry_after_s=1))
-                waiter.exception()  # whoever waits gets it; nobody has to
+                waiter.exception()  # marks the exception as retrieved: there may be no waiter
 
     # -- subscriptions --------------------------------------------------------------------------------
 
@@ -214,7 +203,7 @@ class Subscriber:
             self._dropped[room.topic] = room
             waiter, room.waiter = room.waiter, None
             if waiter is not None and not waiter.done():
-                waiter.set_result(None)  # those who wait have left: there is nothing to wait for
+                waiter.set_result(None)  # the waiters have left: there is nothing to wait for
             self._flush_soon()
             self._stats.topics = len(self._rooms)
 
@@ -224,9 +213,20 @@ class Subscriber:
             return
         if not self.connected:
             raise Unavailable("This node is not subscribed: Redis is away", retry_after_s=1)
+        if self._rooms.get(room.topic) is not room:
+            return  # everybody in it has left: there is nothing to wait for
         if room.waiter is None:
             room.waiter = asyncio.get_running_loop().create_future()
         await asyncio.shield(room.waiter)
+
+    async def all_ready(self, rooms: Sequence[Room]) -> None:
+        """The same for many channels, given in the order in which they were opened.
+
+        Redis confirms in that order, so whoever waits for the last one need hardly wait for any other.
+        """
+        for room in reversed(rooms):
+            if not room.ready:
+                await self.ready(room)
 
     def _flush_soon(self) -> None:
         if not self._flushing:
@@ -267,21 +267,31 @@ class Subscriber:
 
     # -- messages -------------------------------------------------------------------------------------
 
+    def _failed(self, error: Exception) -> None:
+        self._stats.malformed["failed"] += 1
+        log.error("message_failed", exc_info=error)
+
     def _receive(self, messages: list[tuple[bytes, bytes]]) -> None:
         pairs: list[tuple[Room, Delivery]] = []
-        rooms = self._rooms
+        rooms, most = self._rooms, self._max_message_bytes
         for topic, payload in messages:
+            if len(payload) > most:
+                self._stats.malformed["size"] += 1
+                continue
             room = rooms.get(topic)
             if room is not None:
                 try:
                     pairs.append((room, Delivery(payload)))
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, RecursionError):
                     self._stats.malformed["topic"] += 1
             elif topic in self._other_topics:
                 if pairs:
                     self._hand_on(pairs)
                     pairs = []
-                self._hear(topic, payload)
+                try:
+                    self._hear(topic, payload)
+                except Exception as error:  # noqa: BLE001 - what one of them carries must not cost the others
+                    self._failed(error)
         if pairs:
             self._hand_on(pairs)
 
@@ -292,47 +302,50 @@ class Subscriber:
             return
         if self.listener is not None:
             self.listener.deliver(pairs)
-        self._reach(pairs[-1][1].offset)
+        self._reach(pairs)
 
-    def _reach(self, offset: Offset) -> None:
-        seen = self.last_seen
-        if seen is not None and offset.epoch != seen.epoch:
-            self.last_seen = offset
-            self._meet_epoch(offset)
-        elif seen is None or offset.follows(seen):
-            self.last_seen = offset
+    def _reach(self, pairs: list[tuple[Room, Delivery]]) -> None:
+        if not self._position.heard(pairs):
+            self._canary.ask_soon()  # of another epoch: only a canary can tell whether that is so
         if self._settling:
             self._settle()
 
     def _hear(self, topic: bytes, payload: bytes) -> None:
         if payload.startswith(b"canary "):
-            self._hear_canary(payload)
+            heard = self._canary.hear(payload) if topic == self._other_topics[0] else None
+            if heard is not None:
+                self._last_canary = heard
+                if self._held is None:
+                    self._take_canary(heard)
+                    self._stats.subscribed = True
         elif self.listener is not None:
             self.listener.heard(topic, payload)
 
+    def _take_canary(self, heard: Heard) -> None:
+        if not self._position.canary(heard.clock, heard.redis_ms):
+            self._stats.epochs += 1
+            log.error("epoch_changed", epoch=heard.clock.epoch)
+            self._tell_gaps([room for room in self._rooms.values() if room.members], "epoch")
+        if self._settling:
+            self._settle()
+
     def when_reached(self, offset: Offset, action: Callable[[], None]) -> None:
-        """Run `action` once everything up to `offset` has been handed on: now, or at the next canary."""
+        """Run `action` once everything up to `offset`, and at it, has been handed on: now, or by the next
+        canary."""
         if self.reached(offset):
             action()
         else:
             self._settling.append((offset, action))
 
     def _settle(self) -> None:
-        # What waits came by one connection, so it waits in order.
+        # Everything that waits came by one connection, so it is in order.
         waiting = self._settling
         while waiting and self.reached(waiting[0][0]):
             waiting.popleft()[1]()
 
     def reached(self, offset: Offset) -> bool:
-        """True when everything up to `offset` has been handed on."""
-        seen = self.last_seen
-        return seen is not None and not offset.follows(seen)
-
-    def _hear_canary(self, payload: bytes) -> None:
-        offset = self._canary.hear(payload)
-        if offset is not None and self._held is None:
-            self._reach(offset)
-            self._stats.subscribed = True
+        """True when everything up to `offset`, and at it, has been handed on."""
+        return self._position.reached(offset)
 
     async def _watch(self) -> None:
         while True:
@@ -343,81 +356,56 @@ class Subscriber:
 
     # -- healing --------------------------------------------------------------------------------------
 
-    async def _catch_up(self, *, outage_s: float) -> None:
-        """Read what was missed while nothing was heard, merge it with what is live again, and go on."""
-        seen = self.last_seen
-        await self._canary.barrier(
-            self._connection
-        )  # all subscriptions stand: what is published from here on is held
-        entries: list[tuple[Room, Delivery]] = []
-        holes: list[Room] = []
-        if seen is not None:
+    async def _catch_up(self, connection: Subscription) -> None:
+        """Read what was missed while nothing was heard, merge it with what is live again, and go on.
+
+        Until then nothing that was found is acted on, and a connection that is lost meanwhile costs nothing:
+        the next attempt reads again from the same place. Only gaps are remembered at once, because where
+        reading begins may have moved by then.
+        """
+        await self._canary.barrier(connection)  # all subscriptions stand: what is published now is held
+        missed: list[tuple[Room, Delivery]] = []
+        if self._position.latest is not None:
             rooms = [room for room in self._rooms.values() if room.members]
-            if outage_s > self._window_s:
-                holes = rooms
-            else:
-                for begin in range(0, len(rooms), 200):
-                    found, lost = await self._missed(rooms[begin : begin + 200], seen)
-                    entries += found
-                    holes += lost
-            await self._canary.barrier(
-                self._connection
-            )  # what the logs told is in: live ones up to there are among the held
-        self._merge(entries, holes)
+            found = await read_missed(
+                rooms, self._position, logs=self._store, stats=self._stats, window_s=self._window_s
+            )
+            missed = found.messages
+            self._gaps.update((room.topic, room) for room in found.gaps)
+            if found.restart is not None:
+                self._stats.epochs += found.restart.epoch != self._position.latest.epoch
+                self._position.restart(found.restart)
+            # What the logs told is in: live ones up to there are among the held.
+            await self._canary.barrier(connection)
+        self._merge(missed)
 
-    async def _missed(
-        self, rooms: Sequence[Room], seen: Offset
-    ) -> tuple[list[tuple[Room, Delivery]], list[Room]]:
-        places = [
-            (room.channel, room.since if room.since is not None and room.since.follows(seen) else seen)
-            for room in rooms
-        ]
-        backlog = await self._store.catch_up(places, reached=seen)
-        if backlog.verdict == "ok":
-            by_channel = {room.channel: room for room in rooms}
-            found = []
-            for missed in backlog.missed:
-                try:
-                    found.append((by_channel[missed.channel], Delivery(missed.message)))
-                except (ValueError, TypeError):
-                    self._stats.malformed["log"] += 1
-            return found, []
-        if backlog.verdict == "epoch":
-            if backlog.clock is not None:
-                if self.last_seen == seen:  # the first of several calls to hear of it
-                    self._stats.epochs += 1
-                self.last_seen = backlog.clock
-            return [], list(rooms)
-        if len(rooms) == 1:
-            return [], list(rooms)
-        found, lost = [], []
-        for room in rooms:  # one of them does not reach back: find out which
-            some, gone = await self._missed([room], seen)
-            found += some
-            lost += gone
-        return found, lost
-
-    def _merge(self, entries: list[tuple[Room, Delivery]], holes: list[Room]) -> None:
+    def _merge(self, missed: list[tuple[Room, Delivery]]) -> None:
         held, self._held = self._held or [], None
         merged: dict[tuple[bytes, Offset], tuple[Room, Delivery]] = {}
-        for room, delivery in (*entries, *held):
+        for room, delivery in (*missed, *held):
             if merged.setdefault((room.topic, delivery.offset), (room, delivery))[1] is not delivery:
                 self._stats.duplicates += 1
-        self._stats.gap_messages += len(entries)
-        pairs = sorted(merged.values(), key=lambda pair: pair[1].offset[1:])
+        self._stats.gap_messages += len(missed)
+        pairs = sorted(merged.values(), key=_in_order)
+        if pairs and self.listener is not None:
+            self.listener.deliver(pairs)
+        gaps, self._gaps = self._gaps, {}
+        lost = [room for topic, room in gaps.items() if self._rooms.get(topic) is room]
+        if lost:
+            self._stats.gaps_lost += len(lost)
+            log.error("gap_lost", channels=len(lost))
+            self._tell_gaps(lost, "gap")
+        if self._last_canary is not None:
+            self._take_canary(self._last_canary)
         if pairs:
-            if self.listener is not None:
-                self.listener.deliver(pairs)
-            self._reach(pairs[-1][1].offset)
-        if holes:
-            self._stats.gaps_lost += len(holes)
-            log.error("gap_lost", channels=len(holes))
-            if self.listener is not None:
-                self.listener.hole(holes, "gap")
+            self._reach(pairs)
 
-    def _meet_epoch(self, offset: Offset) -> None:
-        """Redis lost its data while we were listening: what it had accepted may be gone."""
-        self._stats.epochs += 1
-        log.error("epoch_changed", epoch=offset.epoch)
+    def _tell_gaps(self, rooms: list[Room], reason: str) -> None:
         if self.listener is not None:
-            self.listener.hole([room for room in self._rooms.values() if room.members], "epoch")
+            self.listener.gap(rooms, reason)
+
+
+def _in_order(pair: tuple[Room, Delivery]) -> tuple[int, int, bool]:
+    """By offset; of copies at one offset the user's is first, as from Redis: it alone tells of the inbox."""
+    room, delivery = pair
+    return delivery.offset.ms, delivery.offset.seq, room.channel.kind != "user"

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from importlib import import_module
+from typing import ClassVar
 
 import click
 
 import notify
+from notify.cli.terminal import streams
+from notify.cli.terminal.group import COMPLETE_VARIABLE, PROGRAM, LazyGroup
 
 
-class Commands(click.Group):
-    """The commands, each imported when it is wanted: `notify dev` must not wait for what it does not use."""
+class Commands(LazyGroup):
+    """The commands, each imported only when it runs: `notify dev` must not wait for what it does not use."""
 
-    NAMES = ("dev", "keys", "listen", "send", "serve", "settings", "token")
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names."""
-        return list(self.NAMES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command `x` is `notify.cli.x.x`."""
-        if cmd_name not in self.NAMES:
-            return None
-        command: click.Command = getattr(import_module(f"notify.cli.{cmd_name}"), cmd_name)
-        return command
+    by_name: ClassVar = {
+        "dev": "Run everything on this machine, with a demo page.",
+        "serve": "Run one node.",
+        "send": "Post one or more notifications and print their ids.",
+        "show": "Show how a notification stands, and how far it has come.",
+        "retract": "Take notifications back.",
+        "listen": "Print what arrives for a user.",
+        "token": "Create a token for a user.",
+        "inbox": "Show a user's inbox, mark its entries, or recount it.",
+        "keys": "Create, list and revoke API keys.",
+        "cluster": "Look after what the nodes share.",
+        "settings": "Show every setting with its value and meaning.",
+        "doctor": "Check what a node needs, and report what is wrong.",
+        "completion": "Print the shell script that completes these commands.",
+    }
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(notify.__version__, prog_name="notify")
+@click.version_option(notify.__version__, "-V", "--version", prog_name=PROGRAM)
 def cli() -> None:
     """Real-time notifications: POST once, every tab and phone has it.
 
-    Start with `notify dev`: everything on this machine, with a page to look at.
+    Start with `notify dev`, which runs everything on this machine, with a demo page.
     """
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    streams.prepare()
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -48,10 +53,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except OSError as error:
-        # What is still to be written goes nowhere, or Python would complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever read it has had enough: `notify listen | head -1`
+        streams.abandon()
+        if isinstance(error, BrokenPipeError):  # the reader has closed the pipe: `notify settings | head -1`
             sys.exit(0)
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {error.strerror or error}.", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

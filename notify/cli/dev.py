@@ -1,4 +1,4 @@
-"""`notify dev`: all of it on this machine, to look at and to develop against."""
+"""`notify dev`: everything on this machine, to try out and to develop against."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from typing import Any
 import click
 from aiohttp import web
 
-import notify
-from notify.cli.demo import LOOPBACK_NAMES, Demo
-from notify.cli.environment import load_settings
-from notify.cli.ports import Ports
-from notify.cli.supervisor import DevNode, StartFailed, Supervisor
+from notify.cli.devserver.demo import LOOPBACK_ORIGINS, STOCK_CLIENT, Demo
+from notify.cli.devserver.page import Page
+from notify.cli.devserver.ports import Ports, is_free
+from notify.cli.devserver.supervisor import DevNode, StartFailed, Supervisor
+from notify.cli.terminal.environment import load_settings
 from notify.cli.token import minted
-from notify.settings import Secret, Settings
-from notify.store.embedded import DirectoryInUse, EmbeddedError, EmbeddedServer
+from notify.embedded.server import DirectoryInUse, EmbeddedError, EmbeddedServer
+from notify.settings.settings import Secret, Settings
 
 MOST_NODES = 8
+DEMO_PORT = 8000
 MOST_DIRECTORIES = 20
 TOKEN_S = 3600
 CLAIMS = {"join": ["lobby"], "rooms": ["*"], "send": ["user:*", "room:*"]}
@@ -40,7 +41,7 @@ class Options:
     """What was asked for on the command line."""
 
     nodes: int
-    port: int
+    port: int | None
     data_dir: Path | None
     demo: bool
 
@@ -50,18 +51,21 @@ class Options:
     "--nodes", type=click.IntRange(1, MOST_NODES), default=2, show_default=True, help="How many nodes."
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port of the demo."
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Port of the demo.  [default: 8000, or the next free port]",
 )
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-    help="Where data, secrets and logs are kept.  [default: .notify/dev, or the next one that is free]",
+    help="Where data, secrets and logs are kept.  [default: .notify/dev, or the next free one]",
 )  # fmt: skip
-@click.option("--no-demo", is_flag=True, help="Only the nodes, without the page.")
-def dev(nodes: int, port: int, data_dir: Path | None, no_demo: bool) -> int:
+@click.option("--no-demo", is_flag=True, help="Run the nodes only, without the demo page.")
+def dev(nodes: int, port: int | None, data_dir: Path | None, no_demo: bool) -> int:
     """Run everything on this machine: a Valkey, two nodes, and a page that shows what they do.
 
-    Secrets are made up and kept in the data directory, so that what you build against it keeps working.
-    Ctrl-C ends all of it. Other NOTIFY_* variables are handed on to the nodes.
+    Secrets are generated once and kept in the data directory, so what you build against it keeps working.
+    Ctrl-C stops everything. Other NOTIFY_* variables are passed on to the nodes.
     """
     options = Options(nodes=nodes, port=port, data_dir=data_dir, demo=not no_demo)
     return asyncio.run(_run(options))
@@ -99,8 +103,8 @@ async def _everything(options: Options, told_to_end: asyncio.Event) -> None:
         stack.push_async_callback(_cancelled, guard)
         kept = DevSecrets.kept_in(server.directory, settings)
         ports = Ports()
-        demo_port = ports.take(options.port) if options.demo else 0
-        environ = _environ(settings, kept, redis_url=server.url, demo_port=demo_port)
+        demo_port = _demo_port(ports, options) if options.demo else 0
+        environ = _environ(settings, kept, redis_url=server.url)
         supervisor = Supervisor(
             [
                 DevNode(
@@ -120,7 +124,7 @@ async def _everything(options: Options, told_to_end: asyncio.Event) -> None:
         page = None
         mint = partial(minted, replace(settings, jwt_secret=Secret(kept.jwt_secret)), claims=CLAIMS)
         if options.demo:
-            page = _checkout()
+            page = Page.found()
             app = _demo(supervisor, demo_port, page, kept, partial(mint, expires_in_s=TOKEN_S))
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
@@ -137,7 +141,16 @@ async def _everything(options: Options, told_to_end: asyncio.Event) -> None:
             )
         )
         await told_to_end.wait()
-        _say("ending ...")
+        _say("stopping ...")
+
+
+def _demo_port(ports: Ports, options: Options) -> int:
+    """The port asked for and no other; else the usual one, or one after it."""
+    if options.port is None:
+        return ports.take(DEMO_PORT)
+    if not is_free(options.port):
+        raise click.ClickException(f"Port {options.port} is taken: choose another with --port.")
+    return ports.take(options.port)
 
 
 async def _embedded(asked_for: Path | None) -> EmbeddedServer:
@@ -154,7 +167,8 @@ async def _embedded(asked_for: Path | None) -> EmbeddedServer:
             continue
         return server
     raise DirectoryInUse(
-        f"{MOST_DIRECTORIES} of `notify dev` run here already: end some, or give --data-dir."
+        f"{MOST_DIRECTORIES} instances of `notify dev` are running here already: stop one, or pass "
+        "--data-dir."
     )
 
 
@@ -167,7 +181,7 @@ class DevSecrets:
 
     @classmethod
     def kept_in(cls, directory: Path, settings: Settings) -> DevSecrets:
-        """Those of an earlier run, else new ones. A secret of tokens in the environment goes before."""
+        """The secrets of an earlier run, else new ones. NOTIFY_JWT_SECRET takes precedence."""
         file = directory / "dev-secrets.json"
         try:
             kept = cls(**json.loads(file.read_text(encoding="utf-8")))
@@ -182,15 +196,14 @@ class DevSecrets:
         return kept if settings.jwt_secret is None else replace(kept, jwt_secret=settings.jwt_secret.reveal())
 
 
-def _environ(settings: Settings, kept: DevSecrets, *, redis_url: str, demo_port: int) -> dict[str, str]:
-    """The environment of the nodes: ours, with what must fit together set by us."""
+def _environ(settings: Settings, kept: DevSecrets, *, redis_url: str) -> dict[str, str]:
+    """The environment of the nodes: our own, with the variables that must match set here."""
     keys = (kept.api_key, *(key.reveal() for key in settings.api_keys))
-    origins = [f"http://{name}:{demo_port}" for name in LOOPBACK_NAMES if demo_port]
     ours = {
         "REDIS_URL": redis_url,
         "JWT_SECRET": kept.jwt_secret,
         "API_KEYS": ",".join(keys),
-        "CORS_ORIGINS": ",".join(dict.fromkeys((*origins, *settings.cors_origins))),
+        "CORS_ORIGINS": ",".join(dict.fromkeys((*LOOPBACK_ORIGINS, *settings.cors_origins))),
         "HOST": "127.0.0.1",
         "INTERNAL_HOST": "127.0.0.1",
         "DRAIN_DELAY": "0",
@@ -206,31 +219,21 @@ def _environ(settings: Settings, kept: DevSecrets, *, redis_url: str, demo_port:
 
 
 def _demo(
-    supervisor: Supervisor, port: int, checkout: Path | None, kept: DevSecrets, token: Callable[[str], str]
+    supervisor: Supervisor, port: int, page: Page | None, kept: DevSecrets, token: Callable[[str], str]
 ) -> web.Application:
     return Demo(
         supervisor=supervisor,
         port=port,
-        page=checkout / "client-demo" if checkout else None,
-        vendor=checkout / "node_modules/socket.io-client/dist" if checkout else None,
+        page=page,
         api_key=kept.api_key,
         token=token,
     ).application()
 
 
-def _checkout() -> Path | None:
-    """The directory with `client-demo/`: this one, one above it, or the one that the package lies in."""
-    here = Path.cwd()
-    for directory in (here, *here.parents, Path(notify.__file__).resolve().parent.parent):
-        if (directory / "client-demo" / "index.html").is_file():
-            return directory
-    return None
-
-
 def banner(
     supervisor: Supervisor, kept: DevSecrets, *, token: str, demo_port: int, directory: Path, took_s: float
 ) -> str:
-    """What the person at the terminal gets to read, with lines to copy."""
+    """What is printed for the person at the terminal, with lines to copy."""
     first = supervisor.nodes[0]
     lines = [f"notify dev: {len(supervisor.nodes)} nodes on one Valkey, up in {took_s:.1f} s", ""]
     if demo_port:
@@ -247,15 +250,34 @@ def banner(
         "    -H 'Content-Type: application/json' \\",
         """    -d '{"to": {"user": "ada"}, "title": "Hello Ada", "body": "This came by curl."}'""",
         "",
+        *(_page_of_ones_own(first.url, demo_port, token) if demo_port else []),
         "Then:",
-        *(["  - cut a connection, kill or drain a node in the demo: nothing gets lost"] if demo_port else []),
+        *(["  - cut a connection, kill or drain a node in the demo: nothing is lost"] if demo_port else []),
         "  - listen in another terminal: "
         f"{_command()} listen --url {supervisor.nodes[-1].url} --token {token}",
         f"  - read the API: {first.internal_url}/docs",
         "",
-        "Ctrl-C ends all of it.",
+        "Ctrl-C stops everything.",
     ]
     return "\n".join(lines)
+
+
+def _page_of_ones_own(node: str, demo_port: int, token: str) -> list[str]:
+    """The bell for a page that is being developed elsewhere on this machine."""
+    return [
+        "Ada's bell on a page of your own, on any port of localhost:",
+        "",
+        "  <notify-inbox></notify-inbox>",
+        '  <script type="module">',
+        f'    import {{ io }} from "http://localhost:{demo_port}{STOCK_CLIENT}";',
+        f'    import {{ Inbox }} from "{node}/client/inbox.js";',
+        f'    import "{node}/client/element.js";',
+        f'    const token = "{token}";',
+        f'    const socket = io("{node}", {{ auth: {{ token }} }});',
+        '    document.querySelector("notify-inbox").inbox = new Inbox(socket);',
+        "  </script>",
+        "",
+    ]
 
 
 def _command() -> str:
@@ -269,7 +291,7 @@ def _say(text: str) -> None:
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work, unless the event comes first: then it is cancelled, and the answer is False."""
+    """Do the work, and return True. If the event comes first, cancel the work and return False."""
     working, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
     try:
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 import click
 
-from notify.cli.environment import Misconfigured, load_settings
+from notify.cli.on_redis import on_redis
+from notify.cli.terminal.group import Group
 from notify.domain.api_key import SCOPES, ApiKey
-from notify.domain.errors import NotifyError
+from notify.redis.client import Redis
 from notify.service.keys import ApiKeys
-from notify.settings import Settings
+from notify.settings.settings import Settings
 from notify.store.api_keys import ApiKeyStore
-from notify.store.connection import Redis
-from notify.store.embedded import EmbeddedServer
 from notify.store.keys import Keys
-from notify.store.opener import Opener
-from notify.store.stats import StoreStats
 
 T = TypeVar("T")
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Create, list and revoke API keys.
 
-    They are kept in Redis (NOTIFY_REDIS_URL, or the embedded server in NOTIFY_DATA_DIR), of which all nodes
-    know them at once; no restart is needed.
+    Keys are kept in Redis, so every node knows them without a restart: in the Redis of NOTIFY_REDIS_URL, else
+    the embedded server in NOTIFY_DATA_DIR, else that of a `make dev` running here.
     """
 
 
@@ -40,10 +35,10 @@ def keys() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(list(SCOPES)),
-    help="What it may do; default: publish.",
+    help="What the key may do. May be given several times.  [default: publish]",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
-    """Make a key called NAME, and print it: it is shown this once and can never be shown again."""
+    """Create a key called NAME and print it. It cannot be shown again."""
     key, text = _run(lambda api_keys: api_keys.create(name, scopes or ("publish",)))
     click.echo(text)
     click.echo(f"Key {key.id} ({name}) may {', '.join(sorted(key.scopes))}.", err=True)
@@ -54,7 +49,7 @@ def list_() -> None:
     """List the keys, without their secrets."""
     found = _run(lambda api_keys: api_keys.list())
     if not found:
-        click.echo("There are no API keys. `notify keys create <name>` makes one.", err=True)
+        click.echo("There are no API keys. `notify keys create <name>` creates one.", err=True)
     for key in found:
         click.echo(_shown(key))
 
@@ -62,7 +57,7 @@ def list_() -> None:
 @keys.command()
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
-    """Take the key with that ID (from `notify keys list`) out of use, on every node within seconds."""
+    """Revoke the key with this ID (see `notify keys list`) on every node, within seconds."""
     _run(lambda api_keys: api_keys.revoke(key_id))
     click.echo(f"{key_id} is revoked.", err=True)
 
@@ -73,34 +68,8 @@ def _shown(key: ApiKey) -> str:
 
 
 def _run(verb: Callable[[ApiKeys], Awaitable[T]]) -> T:
-    settings = load_settings()
-    try:
-        return asyncio.run(_with_keys(settings, verb))
-    except NotifyError as error:
-        faults = "".join(f"\n  {fault.pointer}: {fault.detail}" for fault in error.errors)
-        raise click.ClickException(f"{error.detail}.{faults}") from error
-
-
-async def _with_keys(settings: Settings, verb: Callable[[ApiKeys], Awaitable[T]]) -> T:
-    redis = Redis(Opener(_url(settings), timeout_s=settings.redis_timeout), stats=StoreStats())
-    await redis.start()
-    try:
+    def on_keys(redis: Redis, settings: Settings) -> Awaitable[T]:
         configured = [key.reveal() for key in settings.api_keys]
-        return await verb(ApiKeys(ApiKeyStore(redis, Keys(settings.redis_prefix)), configured=configured))
-    finally:
-        await redis.stop()
+        return verb(ApiKeys(ApiKeyStore(redis, Keys(settings.redis_prefix)), configured=configured))
 
-
-def _url(settings: Settings) -> str:
-    """The Redis of the settings, else the embedded server that runs in the data directory."""
-    found = settings.redis_url or EmbeddedServer.url_in(Path(settings.data_dir))
-    if found is None:
-        raise Misconfigured(
-            {
-                "NOTIFY_REDIS_URL": [
-                    "Set this, or NOTIFY_DATA_DIR to the directory of an embedded server that runs "
-                    f"(there is none in {settings.data_dir})."
-                ]
-            }
-        )
-    return found
+    return on_redis(on_keys)

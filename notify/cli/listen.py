@@ -8,29 +8,41 @@ import re
 from datetime import datetime
 from typing import Any
 
+import aiohttp
 import click
 import socketio
 from socketio.exceptions import ConnectionError as RefusedError
 
-from notify.cli.environment import load_settings
+from notify.cli.terminal import streams
+from notify.cli.terminal.environment import load_settings
+from notify.cli.terminal.url import Url
 from notify.cli.token import minted
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 HOPELESS = ("token_", "forbidden", "unauthorized")
-"""Codes that begin like this do not go away by trying again."""
+"""Errors whose codes begin like this are permanent: a retry does not help."""
 
 
 @click.command()
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Public port of a node.")
-@click.option("--token", envvar="NOTIFY_TOKEN", help="Token of the user; better given as NOTIFY_TOKEN.")
-@click.option("--user", metavar="ID", help="Instead of a token: make one, signed with NOTIFY_JWT_SECRET.")
+@click.option(
+    "--url", type=Url("http://localhost:8080"), default="http://127.0.0.1:8080", show_default=True,
+    help="Public port of a node.",
+)  # fmt: skip
+@click.option(
+    "--token",
+    envvar="NOTIFY_TOKEN",
+    help="Token of the user. Better set NOTIFY_TOKEN, which other users cannot see.",
+)
+@click.option(
+    "--user", metavar="ID", help="Instead of --token: sign one for this user with NOTIFY_JWT_SECRET."
+)
 @click.option(
     "--room", "rooms", multiple=True, metavar="NAME", help="Room to join; may be given several times."
 )
-@click.option("--namespace", default="/", show_default=True)
-@click.option("--polling", is_flag=True, help="Long-polling instead of websocket.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--count", type=click.IntRange(min=1), help="End after so many notifications.")
+@click.option("--namespace", default="/", show_default=True, help="One of NOTIFY_NAMESPACES, or /users/<id>.")
+@click.option("--polling", is_flag=True, help="Use long-polling instead of websocket.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--count", type=click.IntRange(min=1), help="Exit after this many notifications.")
 def listen(
     url: str,
     token: str | None,
@@ -42,8 +54,10 @@ def listen(
     count: int | None,
 ) -> int:
     """Print what arrives for a user, until Ctrl-C. Reconnects by itself."""
+    if not namespace.startswith("/"):
+        raise click.UsageError(f"--namespace: {namespace!r} does not begin with /: write /{namespace}.")
     if (token is None) == (user is None):
-        raise click.UsageError("Give --token (or NOTIFY_TOKEN) or --user, one of them.")
+        raise click.UsageError("Give either --token (or NOTIFY_TOKEN) or --user.")
     if token is None and user is not None:
         token = minted(load_settings(), user, expires_in_s=86400, claims={"rooms": ["*"]})
     listener = Listener(token=str(token), rooms=rooms, namespace=namespace, as_json=as_json, count=count)
@@ -63,6 +77,7 @@ class Listener:
         self._left = count
         self._over = asyncio.Event()
         self._failure: str | None = None
+        self._unwritten: OSError | None = None
         self._client = socketio.AsyncClient(
             handle_sigint=False, reconnection_delay=0.5, reconnection_delay_max=5
         )
@@ -72,18 +87,23 @@ class Listener:
         self._client.on("*", self._arrived, namespace=namespace)
 
     async def run(self, url: str, *, transports: list[str]) -> int:
-        """Until it is over; the exit code."""
+        """Run until it is over; returns the exit code."""
         # Without recovery: this client hands every argument to handlers, and has no offset to send back.
         auth = {"token": self._token, "recovery": False}
+        streams.when_unread(self._over.set)
         try:
             await self._client.connect(
                 url, auth=auth, namespaces=[self._namespace], transports=transports, wait_timeout=10
             )
             await self._over.wait()
-        except RefusedError as error:
-            self._failure = self._failure or f"{url} could not be reached: {error}"
+        except (RefusedError, aiohttp.ClientError, ValueError) as error:
+            self._failure = self._failure or (
+                f"{url} could not be reached: {error}. Is --url the public port of a node?"
+            )
         finally:
             await self._client.disconnect()
+        if self._unwritten is not None:
+            raise self._unwritten
         if self._failure is not None:
             raise click.ClickException(self._failure)
         return 0
@@ -103,6 +123,12 @@ class Listener:
         data = reason.get("data") or {}
         code = data.get("code") if isinstance(data, dict) else None
         self._note(f"not let in: {reason.get('message')}" + (f" ({code})" if code else ""))
+        if reason.get("message") == "Invalid namespace":
+            self._failure = (
+                f"The node has no namespace {self._namespace}: give another --namespace, or add it to "
+                "NOTIFY_NAMESPACES on all nodes."
+            )
+            self._over.set()
         if str(code).startswith(HOPELESS):
             self._failure = str((isinstance(data, dict) and data.get("detail")) or reason.get("message"))
             self._over.set()
@@ -116,10 +142,15 @@ class Listener:
     async def _arrived(self, event: str, *arguments: Any) -> None:
         if self._over.is_set():
             return
-        if self._as_json:
-            click.echo(json.dumps({"event": event, "args": arguments}, ensure_ascii=False))
-        else:
-            click.echo(line(event, arguments))
+        try:
+            if self._as_json:
+                click.echo(json.dumps({"event": event, "args": arguments}, ensure_ascii=False))
+            else:
+                click.echo(line(event, arguments))
+        except OSError as error:  # raised here, it would only be logged by the client, and we would go on
+            self._unwritten = error
+            self._over.set()
+            return
         if self._left is not None and not event.startswith("session:"):
             self._left -= 1
             if self._left == 0:
@@ -144,5 +175,5 @@ def line(event: str, arguments: tuple[Any, ...]) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without what a terminal would obey."""
+    """The text without control characters, which a terminal would obey."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import click
 import orjson
 
-from notify.cli.environment import load_settings
-from notify.settings import Line
+from notify.cli.terminal.environment import load_settings
+from notify.settings.settings import Line
 
 
 @click.command()
@@ -29,7 +29,7 @@ def settings(form: str) -> None:
 def _text(lines: Sequence[Line]) -> str:
     shown = []
     for line in lines:
-        value = line.value or "not set"
+        value = f"{line.value} {line.unit}".strip() if line.value else "not set"
         shown.append(
             f"{line.name} = {value}" + ("" if not line.changed else f"  (default: {line.default or 'none'})")
         )
@@ -42,10 +42,11 @@ def _json(lines: Sequence[Line]) -> str:
 
 
 def _env(lines: Sequence[Line]) -> str:
-    """A file to start from: what is set stands in it, the rest as comments."""
+    """A file to start from: what is set as assignments, the rest as comments."""
     shown = []
     for line in lines:
-        shown += textwrap.wrap(line.meaning + ".", 96, initial_indent="# ", subsequent_indent="# ")
+        meaning = f"{line.meaning}." + (f" In {line.unit}." if line.unit else "")
+        shown += textwrap.wrap(meaning, 96, initial_indent="# ", subsequent_indent="# ")
         secret = line.value in ("set", "not set")
         shown.append(
             f"{'' if line.changed and not secret else '#'}{line.name}={'' if secret else line.value}"
@@ -56,6 +57,6 @@ def _env(lines: Sequence[Line]) -> str:
 def _markdown(lines: Sequence[Line]) -> str:
     rows = []
     for line in lines:
-        default = f"`{line.default}`" if line.default else ""
+        default = f"`{line.default}` {line.unit}".strip() if line.default else ""
         rows.append(f"| `{line.name}` | {default} | {line.meaning} |")
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])

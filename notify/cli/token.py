@@ -10,9 +10,9 @@ from typing import Any
 import click
 import jwt
 
-from notify.cli.environment import Misconfigured, load_settings
+from notify.cli.terminal.environment import Misconfigured, load_settings
 from notify.domain.names import room_name_fault, room_pattern_fault, send_pattern_fault, user_id_fault
-from notify.settings import Settings
+from notify.settings.settings import Settings
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -33,11 +33,9 @@ class Duration(click.ParamType[float]):
 
 
 def minted(settings: Settings, user: str, *, expires_in_s: float, claims: Mapping[str, Sequence[str]]) -> str:
-    """An HS256 token as the settings want it. Raises Misconfigured when there is no secret to sign with."""
+    """An HS256 token that these settings accept. Raises Misconfigured if there is no secret to sign with."""
     if settings.jwt_secret is None:
-        raise Misconfigured(
-            {"NOTIFY_JWT_SECRET": ["Set this to the secret that the nodes have: it signs the token."]}
-        )
+        raise Misconfigured({"NOTIFY_JWT_SECRET": ["Set this to the nodes' secret: it signs the token."]})
     now = int(time.time())
     full: dict[str, Any] = {"sub": user, "iat": now, "exp": int(now + expires_in_s)}
     if settings.jwt_issuer is not None:
@@ -71,10 +69,16 @@ def _good(fault: Callable[[object], str | None]) -> Callable[[click.Context, cli
     "--send", multiple=True, metavar="PATTERN", callback=_good(send_pattern_fault),
     help="Whom the client may send to: `user:7`, `user:*`, `room:project:*`.",
 )  # fmt: skip
-@click.option("--expires", type=Duration(), default="1h", show_default=True, help="90s, 15m, 1h, 7d.")
+@click.option(
+    "--expires",
+    type=Duration(),
+    default="1h",
+    show_default=True,
+    help="How long it is valid: 90s, 15m, 1h, 7d.",
+)
 def token(
     user: str, join: tuple[str, ...], rooms: tuple[str, ...], send: tuple[str, ...], expires: float
 ) -> None:
-    """Make a token for USER, signed with NOTIFY_JWT_SECRET. In production your backend does this."""
+    """Create a token for USER, signed with NOTIFY_JWT_SECRET. In production your backend does this."""
     claims = {"join": join, "rooms": rooms, "send": send}
     click.echo(minted(load_settings(), user, expires_in_s=expires, claims=claims))

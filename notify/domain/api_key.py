@@ -1,4 +1,4 @@
-"""What a backend shows to be let in."""
+"""The credential of a backend."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SCOPES: Final[dict[Scope, str]] = {
 class ApiKey:
     """One key, without its secret. `id` is what idempotency is scoped to and what may stand in logs.
 
-    `created_at` is None for a key from the settings, and so is `last4`: of a key that somebody made up, four
-    characters may be a good part.
+    `created_at` is None for a key from the settings, and so is `last4`: four characters may be a large part
+    of a key that somebody made up.
     """
 
     id: str
@@ -32,5 +32,5 @@ class ApiKey:
 
     @property
     def shown(self) -> str:
-        """Enough of the key to know it again by."""
+        """Enough of the key to recognise it by."""
         return f"nk_{self.id}_...{self.last4}" if self.last4 else self.id

@@ -8,7 +8,7 @@ Kind = Literal["user", "room", "all"]
 
 OWN_NAMESPACE_PREFIX = "/users/"
 USER_ROOM_PREFIX = "@user/"
-"""Room names of this form are ours: no room that is posted to or joined may begin with `@`."""
+"""Room names that begin with `@` are reserved: none can be posted to or joined."""
 
 
 class Channel(NamedTuple):
@@ -51,11 +51,6 @@ class Channel(NamedTuple):
         if not (named or (kind == "all" and name == "")) or not namespace.startswith("/"):
             raise ValueError(f"not a channel address: {address!r}")
         return cls(namespace.replace("%3A", ":").replace("%25", "%"), kind, name)  # type: ignore[arg-type]
-
-
-def own_namespace(user: str) -> str:
-    """The namespace that only this user may connect to."""
-    return OWN_NAMESPACE_PREFIX + user
 
 
 def owner_of(namespace: str) -> str | None:

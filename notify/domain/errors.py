@@ -12,6 +12,7 @@ NotifyError
 ├── MethodNotAllowed      405  method_not_allowed
 ├── InFlight              409  in_flight             the same Idempotency-Key is being worked on
 ├── TooLarge              413  too_large
+│   └── HeadTooLarge      431  head_too_large        request line and headers
 ├── UnsupportedMedia      415  unsupported_media_type
 ├── Invalid               422  invalid               fields are wrong; `errors` names each
 │   └── KeyReused              idempotency_key_reused
@@ -98,7 +99,7 @@ class Forbidden(NotifyError):
 
 
 class NotFound(NotifyError):
-    """Nothing stands under that name."""
+    """Nothing exists under that name."""
 
     code, title, status = "not_found", "Not found", 404
 
@@ -112,13 +113,19 @@ class MethodNotAllowed(NotifyError):
 class InFlight(NotifyError):
     """Another request with the same Idempotency-Key has not finished."""
 
-    code, title, status, retryable = "in_flight", "The same key is in flight", 409, True
+    code, title, status, retryable = "in_flight", "A request with this key is in flight", 409, True
 
 
 class TooLarge(NotifyError):
     """A body over the limit."""
 
     code, title, status = "too_large", "The body is too large", 413
+
+
+class HeadTooLarge(TooLarge):
+    """A request line and headers over the limit (RFC 6585)."""
+
+    code, title, status = "head_too_large", "The head is too large", 431
 
 
 class UnsupportedMedia(NotifyError):
@@ -128,13 +135,13 @@ class UnsupportedMedia(NotifyError):
 
 
 class Invalid(NotifyError):
-    """JSON, but not what was asked for."""
+    """JSON, but with wrong or missing fields."""
 
     code, title, status = "invalid", "The request is not valid", 422
 
 
 class KeyReused(Invalid):
-    """An Idempotency-Key that came before with another body."""
+    """An Idempotency-Key that was used before with another body."""
 
     code, title = "idempotency_key_reused", "The key was used with another body"
 

@@ -17,14 +17,16 @@ from notify.domain.channel import OWN_NAMESPACE_PREFIX
 from notify.domain.notification import RESERVED_EVENTS
 
 MAX_NAME: Final = 256
-"""Characters (not bytes) in a user id, a room name, a pattern or a namespace."""
+"""Characters (not bytes) in a user id, a room name or a pattern."""
+MAX_NAMESPACE: Final = len(OWN_NAMESPACE_PREFIX) + MAX_NAME
+"""So that every user id fits into the name of its own namespace."""
 MAX_EVENT_NAME: Final = 128
 
 _BAD = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _GOOD_NAME = re.compile(f"[^{_BAD}]{{1,{MAX_NAME}}}")
 _GOOD_ROOM = re.compile(f"(?!@)[^{_BAD}]{{1,{MAX_NAME}}}(?<!\\*)")
 _GOOD_EVENT = re.compile(f"[^{_BAD}]{{1,{MAX_EVENT_NAME}}}")
-_GOOD_NAMESPACE = re.compile(f"/[^,?\\s{_BAD}]{{0,{MAX_NAME - 1}}}")
+_GOOD_NAMESPACE = re.compile(f"/[^,?\\s{_BAD}]{{0,{MAX_NAMESPACE - 1}}}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -43,7 +45,7 @@ def room_name_fault(value: object) -> str | None:
     return _fault(value, MAX_NAME) or (
         "must not begin with `@`"
         if str(value).startswith("@")
-        else "must not end with `*`: it is one room, not a pattern"
+        else "must not end with `*`: it names one room, not a pattern"
     )
 
 
@@ -71,13 +73,13 @@ def event_name_fault(value: object) -> str | None:
 
 
 def namespace_fault(value: object) -> str | None:
-    """A Socket.IO namespace: `/` and up to 255 characters, none of them a comma, `?` or whitespace.
+    """A Socket.IO namespace: `/` and up to 262 characters, none of them a comma, `?` or whitespace.
 
     A comma ends the namespace in a packet, and clients cut it off at `?` (Socket.IO protocol v5).
     """
     if isinstance(value, str) and _GOOD_NAMESPACE.fullmatch(value):
-        return "must go on with a user's id" if value == OWN_NAMESPACE_PREFIX else None
-    fault = _fault(value, MAX_NAME)
+        return "must continue with a user's id" if value == OWN_NAMESPACE_PREFIX else None
+    fault = _fault(value, MAX_NAMESPACE)
     if fault is None:
         fault = (
             "must not contain a comma, `?` or whitespace"
@@ -88,7 +90,7 @@ def namespace_fault(value: object) -> str | None:
 
 
 def _fault(value: object, longest: int) -> str | None:
-    """What every kind of name must be. Not on the way of good names."""
+    """What every kind of name must be. Called only for names that failed the fast check."""
     if not isinstance(value, str):
         return "must be a string"
     if not 1 <= len(value) <= longest:

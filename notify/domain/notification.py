@@ -1,10 +1,9 @@
-"""What a backend posts, and what it is answered."""
+"""What a backend posts, and the answer that it gets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from notify.domain.channel import Channel, owner_of
@@ -13,6 +12,8 @@ Priority = Literal["low", "normal", "high", "urgent"]
 
 DEFAULT_EVENT = "notification"
 DEFAULT_TTL_S = 30 * 24 * 3600
+MAX_AHEAD_MS = 30 * 24 * 3600 * 1000
+"""How far ahead a notification may be scheduled."""
 
 RESERVED_EVENTS = frozenset(
     {
@@ -65,6 +66,11 @@ class Target:
         return tuple(dict.fromkeys(found))
 
     @property
+    def size(self) -> int:
+        """How many users, rooms and `all` it names: the copies that are written of a notification."""
+        return len(self.users) + len(self.rooms) + self.all
+
+    @property
     def kind(self) -> str:
         """What sort of target this is, for counting: user, users, room, rooms, all or mixed."""
         if self.overlaps and (self.users or self.all):
@@ -81,6 +87,21 @@ class Target:
         return len(self.rooms) + self.all + bool(self.users) > 1
 
 
+def inbox_fault(target: Target, namespace: str, title: str | None, ttl_s: int) -> str | None:
+    """Why a notification enters no inbox, as the end of a sentence; None when it does enter one."""
+    if not target.users:
+        return "needs a user in the target: rooms and all have no inbox"
+    if namespace != "/":
+        return "needs the namespace /: no other has inboxes"
+    if not title:
+        return "needs a title"
+    if not ttl_s:
+        return "needs a ttl above 0: an ephemeral notification is not stored"
+    if target.except_users.issuperset(target.users):
+        return "needs a user in the target who is not in except_users"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     """One notification as posted. `ttl_s` 0 is ephemeral: now or never, in no log and no inbox."""
@@ -95,6 +116,17 @@ class Notification:
     priority: Priority = "normal"
     data: Mapping[str, Any] | None = None
     ttl_s: int = DEFAULT_TTL_S
+    collapse_key: str | None = None
+    """Takes the place of an inbox's older entry with the same key."""
+    inbox: bool = True
+    """False keeps it out of every inbox."""
+    deliver_at_ms: int | None = None
+    """When it is to be delivered (unix ms); None, or a time that has passed, is now."""
+
+    @property
+    def enters_inboxes(self) -> bool:
+        """True when the users of the target find it in their inboxes."""
+        return self.inbox and inbox_fault(self.target, self.namespace, self.title, self.ttl_s) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +134,14 @@ class Accepted:
     """Redis has it. `replayed` is True when an earlier request with the same key was answered so."""
 
     id: str
-    created_at: datetime
-    expires_at: datetime | None
+    created_ms: int
+    expires_ms: int | None
+    """None for an ephemeral one. Both in unix ms."""
     replayed: bool = False
+    deliver_ms: int | None = None
+    """When it is going to be delivered, in unix ms: all else counts from then. None for at once."""
+
+    @property
+    def status(self) -> Literal["accepted", "scheduled"]:
+        """What the answer says of it."""
+        return "accepted" if self.deliver_ms is None else "scheduled"

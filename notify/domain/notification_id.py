@@ -23,6 +23,14 @@ def derived_id(base: str, index: int, created_ms: int) -> str:
     return _id(created_ms, int.from_bytes(digest[:10], "big"))
 
 
+def created_ms_of(notification_id: str) -> int:
+    """When an id was made. Raises ValueError when it is none."""
+    created_ms = 0
+    for letter in notification_id.removeprefix(PREFIX)[:10]:
+        created_ms = created_ms << 5 | _ALPHABET.index(letter)
+    return created_ms
+
+
 def _id(created_ms: int, bits: int) -> str:
     pairs = _PAIRS
     return (

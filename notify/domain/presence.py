@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection of a user: its sid, the node it hangs on, its transport, since when (unix seconds)."""
+    """One connection of a user: its sid, the node it is on, its transport, since when (unix seconds)."""
 
     sid: str
     namespace: str
@@ -27,3 +27,13 @@ class Presence:
     def online(self) -> bool:
         """True with at least one connection."""
         return bool(self.connections)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The outcome of an order to all nodes: how many connections it reached, and which running nodes did not
+    answer. Those carry it out once they hear the others again.
+    """
+
+    connections: int
+    silent: tuple[str, ...] = ()

@@ -11,20 +11,20 @@ from notify.backplane.manager import RedisManager
 from notify.backplane.membership import Member
 from notify.domain.channel import Channel
 from notify.domain.errors import NotifyError
-from notify.gateway.admission import Admission
-from notify.gateway.rooms import Rooms
+from notify.gateway.sessions.admission import SessionAdmission
+from notify.gateway.sessions.rooms import Rooms
 
 
 class Answers:
     """Speaks for the sockets of this node."""
 
-    def __init__(self, *, manager: RedisManager, admission: Admission, rooms: Rooms) -> None:
+    def __init__(self, *, manager: RedisManager, admission: SessionAdmission, rooms: Rooms) -> None:
         self._manager = manager
         self._admission = admission
         self._rooms = rooms
 
     def attach(self, cluster: Cluster) -> None:
-        """Answer the questions of `service.people`."""
+        """Answer the questions of `service.users`."""
         cluster.answer("presence", self.presence)
         cluster.answer("disconnect", self.disconnect)
         cluster.answer("room_size", self.room_size)
@@ -58,11 +58,12 @@ class Answers:
     async def disconnect(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Disconnect a user's members: the clients stay away until they are asked to come back.
 
-        Those being let in, too: their tokens may have been looked at before a revocation.
+        Those being let in, too: their tokens may have been looked at before a revocation. Of one who is being
+        erased nothing is written down, however late this is heard.
         """
         members = self._members(asked["user"])
         for member in members:
-            self._admission.send_away(member)
+            self._admission.send_away(member, seen=not asked.get("erased"))
         return {"count": len(members)}
 
     async def room_size(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Answers:
     async def room_add(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Put a user's members into a room."""
         room, namespace = asked["room"], asked["namespace"]
-        # Side by side: one after the other they would try the patience of the node that asks.
+        # Side by side: one after the other they would try the deadlines of the node that asks.
         joined = await asyncio.gather(
             *(self._join(member, room) for member in self._inside(asked["user"], namespace))
         )
@@ -83,8 +84,13 @@ class Answers:
     async def room_remove(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Take a user's members out of a room."""
         room, namespace = asked["room"], asked["namespace"]
+        # Those being let in, too: what was ordered may have been looked at just before.
         left = await asyncio.gather(
-            *(self._leave(member, room) for member in self._inside(asked["user"], namespace))
+            *(
+                self._leave(member, room)
+                for member in self._members(asked["user"], namespace)
+                if member.namespace == namespace
+            )
         )
         return {"count": sum(left)}
 

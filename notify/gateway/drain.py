@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 BATCHES_PER_S = 10
-"""Small batches often: what a client sees is how long its own one takes."""
+"""Small batches, often: a client notices only how long its own batch takes."""
 
 
 class Closable(Protocol):

@@ -30,6 +30,10 @@ class GatewayStats:
     """Connections cut because their send buffer was full."""
     protocol_errors: int = 0
     """Connections closed because of what they sent."""
+    floods: int = 0
+    """Connections closed because they sent more than any client does."""
+    crowded_out: int = 0
+    """Connections ended before they were in a namespace, because too many were in none."""
     messages_in: int = 0
     """Events received from clients."""
     bytes_out: int = 0
@@ -42,5 +46,12 @@ class GatewayStats:
     """Missed messages replayed to recovered connections."""
     expired_sessions: int = 0
     """Connections closed because their token expired."""
+    passed_on: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Requests of sessions that another node has, by what (poll, post) and outcome: answered, refused
+    (there), no_node (gone, or never was), unreachable, late, gone (the client), too_many."""
+    links: Counter[str] = field(default_factory=Counter)
+    """Links to other nodes (a level), by the side that made them: here, there."""
+    upgrades_elsewhere: int = 0
+    """Upgrades refused because another node has the session; the client goes on polling."""
     drained_connections: int = 0
     """Connections closed by a drain."""

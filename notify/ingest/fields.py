@@ -12,6 +12,8 @@ from typing import Any, Literal
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Length, Validator
 
+from notify.domain import moments
+
 REQUIRED = "is required"
 NULL = "must not be null"
 NO_OBJECT = "must be an object"
@@ -38,7 +40,7 @@ def url_fault(value: str) -> str | None:
         return None
     if not 1 <= len(value) <= MAX_URL:
         return f"must be 1 to {MAX_URL} characters long"
-    return "must be an http:// or https:// URL or a relative path, without spaces and backslashes"
+    return "must be an http:// or https:// URL or a relative path, without spaces or backslashes"
 
 
 def too_deep(value: object, *, levels: int = MAX_DEPTH) -> bool:
@@ -159,8 +161,20 @@ class Flag(fields.Boolean):
         return value
 
 
+class Moment(fields.Field[int]):
+    """A time by RFC 3339, loaded as unix milliseconds."""
+
+    default_error_messages = {**WORDING, "invalid": moments.NOT_A_TIME}  # noqa: RUF012
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        unix_ms = moments.parsed(value)
+        if unix_ms is None:
+            raise self.make_error("invalid")
+        return unix_ms
+
+
 class OnlyTrue(fields.Field[Literal[True]]):
-    """`true`, literally: whatever else is true in some language may have been meant otherwise."""
+    """`true`, literally: any other value that some language takes for true may have meant something else."""
 
     default_error_messages = {**WORDING, "invalid": "must be true, or left out"}  # noqa: RUF012
 

@@ -1,6 +1,6 @@
 """What backends post, field by field: the one source of checks, of faults and of the OpenAPI document.
 
-`notify.ingest.plain` is a short cut past these schemas for what is plainly valid; what the answer to
+`notify.ingest.fast_path` is a short cut past these schemas for what is plainly valid; what the answer to
 anything else is, is decided here alone.
 """
 
@@ -15,7 +15,14 @@ from marshmallow.validate import OneOf
 from notify.domain import names
 from notify.domain.channel import owner_of
 from notify.domain.errors import FieldError, Invalid
-from notify.domain.notification import DEFAULT_EVENT, DEFAULT_TTL_S, Notification, Target
+from notify.domain.notification import (
+    DEFAULT_EVENT,
+    DEFAULT_TTL_S,
+    MAX_AHEAD_MS,
+    Notification,
+    Target,
+    inbox_fault,
+)
 from notify.ingest.fields import (
     MAX_DEPTH,
     MAX_URL,
@@ -26,6 +33,7 @@ from notify.ingest.fields import (
     Flag,
     Inner,
     Listed,
+    Moment,
     OnlyTrue,
     Rule,
     Sized,
@@ -37,25 +45,22 @@ from notify.ingest.fields import (
     too_deep,
     url_fault,
 )
-from notify.ingest.problems import MAX_FIELD_ERRORS, pointer
+from notify.ingest.http.problems import MAX_FIELD_ERRORS, pointer
 
 MAX_USERS = 1000
 MAX_ROOMS = 100
 MAX_TITLE = 1024
 MAX_CATEGORY = 128
+MAX_COLLAPSE_KEY = 128
 MAX_TTL_S = DEFAULT_TTL_S
+MAX_AHEAD_DAYS = MAX_AHEAD_MS // 86_400_000
 MAX_BATCH = 1000
 MAX_FIELDS = 100
-"""In one object, `data` excepted: no schema has as many."""
+"""Most fields in one object, except `data`: no schema has as many."""
 PRIORITIES = ("low", "normal", "high", "urgent")
 
 USER = Sized(names.user_id_fault, 1, names.MAX_NAME)
 ROOM = Sized(names.room_name_fault, 1, names.MAX_NAME)
-
-
-def user_text() -> Text:
-    """One user's id."""
-    return Text(validate=USER)
 
 
 def category_fault(value: str) -> str | None:
@@ -65,16 +70,23 @@ def category_fault(value: str) -> str | None:
     return names.user_id_fault(value)
 
 
+def collapse_key_fault(value: str) -> str | None:
+    """What is wrong with a collapse key: like a user id, but shorter."""
+    if not 1 <= len(value) <= MAX_COLLAPSE_KEY:
+        return f"must be 1 to {MAX_COLLAPSE_KEY} characters long"
+    return names.user_id_fault(value)
+
+
 def room_namespace_fault(value: object) -> str | None:
     """What is wrong with a namespace that rooms are in."""
     fault = names.namespace_fault(value)
     if fault is None and owner_of(str(value)) is not None:
-        fault = "must not be a user's own namespace: that has no rooms"
+        fault = "must not be a user's own namespace, which has no rooms"
     return fault
 
 
 class Strict(Schema):
-    """A JSON object in which no unknown field is passed over."""
+    """A JSON object in which an unknown field is an error."""
 
     error_messages = {"type": NO_OBJECT, "unknown": UNKNOWN}  # noqa: RUF012 - as marshmallow has it
 
@@ -95,7 +107,10 @@ class TargetSchema(Strict):
     users = Listed(
         Text(validate=USER),
         validate=count(1, MAX_USERS, "users"),
-        metadata={"description": "Several users. One named twice gets it once.", "examples": [["42", "43"]]},
+        metadata={
+            "description": "Several users. One who is named twice gets it once.",
+            "examples": [["42", "43"]],
+        },
     )
     room = Text(
         validate=ROOM,
@@ -108,7 +123,7 @@ class TargetSchema(Strict):
         Text(validate=ROOM),
         validate=count(1, MAX_ROOMS, "rooms"),
         metadata={
-            "description": "Everyone in any of these rooms; who is in several gets it once.",
+            "description": "Everyone in any of these rooms. Whoever is in several gets it once.",
             "examples": [["project:7", "team:ops"]],
         },
     )
@@ -122,8 +137,8 @@ class TargetSchema(Strict):
         Text(validate=USER),
         validate=count(0, MAX_USERS, "users"),
         metadata={
-            "description": "Not for these users, whichever way they would be reached. "
-            "Typically whoever caused the event.",
+            "description": "Leave these users out, whichever part of the target they belong to: "
+            "typically whoever caused the event.",
             "examples": [["7"]],
         },
     )
@@ -166,8 +181,8 @@ class NotificationSchema(Strict):
     url = Text(
         validate=Sized(url_fault, 1, MAX_URL),
         metadata={
-            "description": "Where it leads to: an `http(s)://` URL or a relative path. Nothing else is let "
-            "through, so it is safe to put into a link.",
+            "description": "Where it leads to: an `http(s)://` URL or a relative path. Nothing else is "
+            "accepted, so it is safe to use in a link.",
             "format": "uri-reference",
             "examples": ["https://ci.example.com/builds/812", "/builds/812"],
         },
@@ -196,14 +211,37 @@ class NotificationSchema(Strict):
     ttl = Whole(
         validate=Between(0, MAX_TTL_S),
         metadata={
-            "description": "Seconds after which it is worth nothing any more. 0 is ephemeral: whoever is not "
-            "connected now never sees it.",
+            "description": "Seconds until it expires. 0 makes it ephemeral: whoever is not connected now "
+            "never sees it.",
             "default": DEFAULT_TTL_S,
             "examples": [86400],
         },
     )
+    collapse_key = Text(
+        validate=Sized(collapse_key_fault, 1, MAX_COLLAPSE_KEY),
+        metadata={
+            "description": "In each inbox it replaces an older notification with the same key, as a new "
+            "entry on top, unseen and unread.",
+            "examples": ["build:main"],
+        },
+    )
+    deliver_at = Moment(
+        metadata={
+            "description": f"When it is to be delivered, at most {MAX_AHEAD_DAYS} days ahead: it is "
+            "`scheduled` until then, and `ttl` counts from then. A time that has passed is now.",
+            "examples": ["2026-12-01T09:00:00Z"],
+        },
+    )
+    inbox = Flag(
+        metadata={
+            "description": "Whether it enters the inboxes of the users in the target. By default it does "
+            "when it has a `title`, a `ttl` above 0 and the namespace `/`. `false` keeps it out; `true` is "
+            "refused when it cannot enter one: rooms and `all` have no inbox.",
+            "examples": [False],
+        },
+    )
     namespace = Text(
-        validate=Sized(names.namespace_fault, 1, names.MAX_NAME),
+        validate=Sized(names.namespace_fault, 1, names.MAX_NAMESPACE),
         metadata={
             "description": "The Socket.IO namespace. In a user's own namespace, `/users/<id>`, the target is "
             "`all` or that user.",
@@ -222,11 +260,22 @@ class NotificationSchema(Strict):
         if target.rooms or not set(target.users) <= {owner}:
             raise ValidationError(f"must be all or the user {owner} in the namespace {namespace}", "to")
 
+    @validates_schema(skip_on_field_errors=True)
+    def _has_an_inbox(self, found: Mapping[str, Any], **_: Any) -> None:
+        if not found.get("inbox"):
+            return
+        fault = inbox_fault(
+            found["to"], found.get("namespace", "/"), found.get("title"), found.get("ttl", DEFAULT_TTL_S)
+        )
+        if fault is not None:
+            raise ValidationError(fault, "inbox")
+
     @post_load
     def _make(self, found: dict[str, Any], **_: Any) -> Notification:
         found["target"] = found.pop("to")
-        if "ttl" in found:
-            found["ttl_s"] = found.pop("ttl")
+        for name, inside in (("ttl", "ttl_s"), ("deliver_at", "deliver_at_ms")):
+            if name in found:
+                found[inside] = found.pop(name)
         return Notification(**found)
 
 
@@ -237,7 +286,7 @@ class BatchSchema(Strict):
         Inner(NotificationSchema),
         required=True,
         validate=count(1, MAX_BATCH, "notifications"),
-        metadata={"description": "The notifications. Those that are wrong do not keep the others back."},
+        metadata={"description": "The notifications. Invalid ones do not hold back the others."},
     )
 
 
@@ -268,7 +317,7 @@ class RoomQuery(Strict):
 
     namespace = Text(
         load_default="/",
-        validate=Sized(room_namespace_fault, 1, names.MAX_NAME),
+        validate=Sized(room_namespace_fault, 1, names.MAX_NAMESPACE),
         metadata={
             "description": "The Socket.IO namespace of the room; a user's own has none.",
             "examples": ["/"],
@@ -302,6 +351,7 @@ def load(schema: Schema, body: object, *path: str | int) -> Any:
     try:
         return schema.load(body)  # type: ignore[arg-type]
     except ValidationError as error:
+        error.__traceback__ = None  # marshmallow raises it from a frame that holds it, and the body
         raise invalid(error, body, *path) from None
 
 

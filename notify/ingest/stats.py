@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+
+from notify.domain.histogram import Histogram
 
 
 @dataclass(slots=True)
@@ -14,8 +16,10 @@ class IngestStats:
     """Answers given, by route (a fixed set of names, never a path someone made up) and status."""
     errors: Counter[str] = field(default_factory=Counter)
     """Requests refused, by error code."""
-    seconds: Counter[str] = field(default_factory=Counter)
-    """Time from the head of a request to its answer, summed by route: with `requests`, the mean."""
+    seconds: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
+    """Time from the head of a request to its answer, by route."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Notifications not accepted, those in batches each, by error code."""
     body_bytes: int = 0
     """Bytes of request bodies read."""
     bodies_in_memory: int = 0

@@ -12,7 +12,7 @@ from notify.ops.lifecycle import Lifecycle, State
 from notify.ops.metrics import Metrics
 
 Check = Callable[[], str | None]
-"""None when all is well, else why this node should get no traffic, as a sentence."""
+"""None when all is well, else what is wrong, as a sentence."""
 
 _WHY = {
     State.STARTING: "The node is starting.",
@@ -24,16 +24,23 @@ _WHY = {
 class Health:
     """The three handlers.
 
-    Checks are for what ails *this node alone*. Redis away is none of them: all nodes would go unready at
-    once, and lose the sockets that they could keep (DESIGN.md section 8).
+    Checks are for faults of *this node alone*. Redis being away is not one of them: all nodes would become
+    unready at once, and lose the sockets that they could keep.
     """
 
     def __init__(
-        self, *, lifecycle: Lifecycle, metrics: Metrics, checks: Mapping[str, Check] | None = None
+        self,
+        *,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        checks: Mapping[str, Check] | None = None,
+        notes: Mapping[str, Check] | None = None,
     ) -> None:
+        """`notes` appear in `/readyz` but do not change its status: they concern all nodes alike."""
         self._lifecycle = lifecycle
         self._metrics = metrics
         self._checks = dict(checks or {})
+        self._notes = dict(notes or {})
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an aiohttp application."""
@@ -48,25 +55,33 @@ class Health:
         found = []
         if self._lifecycle.state is not State.READY:
             found.append({"code": self._lifecycle.state.value, "detail": _WHY[self._lifecycle.state]})
-        for code, check in self._checks.items():
-            if (detail := check()) is not None:
-                found.append({"code": code, "detail": detail})
-        return found
+        return found + _found(self._checks)
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """200: the loop turns. Nothing else is asked: a restart mends nothing else."""
+        """200: the event loop runs. Nothing else is checked, because a restart would mend nothing else."""
         return _json(200, {"status": "alive", "state": self._lifecycle.state.value})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 or 503, with the reasons."""
+        """200 or 503, with the reasons, and notes on what is no reason."""
         reasons = self.reasons()
         status = "unready" if reasons else "ready"
-        body = {"status": status, "state": self._lifecycle.state.value, "reasons": reasons}
+        body: dict[str, object] = {
+            "status": status,
+            "state": self._lifecycle.state.value,
+            "reasons": reasons,
+        }
+        if notes := _found(self._notes):
+            body["notes"] = notes
         return _json(503 if reasons else 200, body)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """All metrics in the text format of Prometheus."""
         return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _found(checks: Mapping[str, Check]) -> list[dict[str, str]]:
+    told = ((code, check()) for code, check in checks.items())
+    return [{"code": code, "detail": detail} for code, detail in told if detail is not None]
 
 
 def _json(status: int, body: object) -> web.Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -33,12 +34,9 @@ class Lifecycle:
         self.state = State.STARTING
         self.drain_wanted = asyncio.Event()
         self.hurry = asyncio.Event()
+        self.interrupted = False
+        """The first signal was SIGINT: from a person at a terminal, so no load balancer has to notice."""
         self._callbacks: list[Callable[[State], None]] = []
-
-    @property
-    def takes_work(self) -> bool:
-        """True while new connections and requests are welcome."""
-        return self.state is State.READY
 
     def on_change(self, callback: Callable[[State], None]) -> None:
         """Have `callback` told of each new state, in the order of registration."""
@@ -53,16 +51,32 @@ class Lifecycle:
             callback(state)
         return True
 
-    def signalled(self) -> None:
-        """What a signal does; also what an operator's command may do."""
+    def signalled(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """What a signal does."""
         if self.drain_wanted.is_set():
             self.hurry.set()
+        else:
+            self.interrupted = sign is signal.SIGINT
         self.drain_wanted.set()
+
+    async def unless_signalled(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do the work. False when a signal came first: the work was cancelled then."""
+        working = asyncio.create_task(work)
+        waiting = asyncio.create_task(self.drain_wanted.wait())
+        try:
+            await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working
+            return working.done()
+        finally:
+            for task in (working, waiting):
+                task.cancel()
+            await asyncio.gather(working, waiting, return_exceptions=True)
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let SIGTERM and SIGINT arrive here. `uninstall` gives them back."""
         for each in SIGNALS:
-            loop.add_signal_handler(each, self.signalled)
+            loop.add_signal_handler(each, self.signalled, each)
 
     def uninstall(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give the signals back to Python."""

@@ -36,7 +36,7 @@ _MAX_CACHED = 10_000
 
 
 class Store(Protocol):
-    """What is asked of `store.api_keys.ApiKeyStore`."""
+    """The part of `store.api_keys.ApiKeyStore` that is used here."""
 
     async def put(self, key: ApiKey, digest: bytes) -> None: ...
     async def get(self, key_id: str) -> tuple[ApiKey, bytes] | None: ...
@@ -98,7 +98,7 @@ class ApiKeys:
         if not wanted or not wanted <= SCOPES.keys():
             faults.append(FieldError("/scopes", f"must be one or more of {', '.join(SCOPES)}"))
         if faults:
-            raise Invalid("The key cannot be made", errors=faults)
+            raise Invalid("The key cannot be created", errors=faults)
         secret = secrets.token_hex(SECRET_BYTES)
         key = ApiKey(
             id=secrets.token_hex(ID_BYTES),
@@ -117,7 +117,7 @@ class ApiKeys:
     async def revoke(self, key_id: str) -> None:
         """Forget a made key: here at once, on other nodes within `cache_s`. Raises NotFound, Unavailable."""
         if any(key.id == key_id for key in self._configured.values()):
-            raise NotFound(f"{key_id} stands in NOTIFY_API_KEYS: take it out there and restart")
+            raise NotFound(f"{key_id} is set in NOTIFY_API_KEYS: remove it there and restart")
         removed = await self._store.remove(key_id)
         self._cache = {digest: entry for digest, entry in self._cache.items() if entry[0].id != key_id}
         if not removed:
@@ -141,7 +141,7 @@ def parse_configured(entries: Iterable[str]) -> dict[bytes, ApiKey]:
             raise ValueError(f"API key {place} must have {SHORTEST_SECRET} or more visible ASCII characters")
         digest = _sha256(secret)
         if digest in found:
-            raise ValueError(f"API key {place} stands there twice")
+            raise ValueError(f"API key {place} is listed twice")
         key_id = f"env-{name or digest.hex()[:12]}"
         found[digest] = ApiKey(id=key_id, name=name or key_id, scopes=frozenset(SCOPES))
     return found

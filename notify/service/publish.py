@@ -5,26 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
 import structlog
 
 from notify.domain.channel import Channel
-from notify.domain.errors import Forbidden, InFlight, Invalid, KeyReused, NotifyError
-from notify.domain.notification import RESERVED_EVENTS, Accepted, Notification
+from notify.domain.errors import Forbidden, InFlight, KeyReused, NotifyError
+from notify.domain.message import NO_TRACE, tail
+from notify.domain.notification import DEFAULT_TTL_S, RESERVED_EVENTS, Accepted, Notification
 from notify.domain.notification_id import derived_id, new_id
 from notify.domain.offset import Offset
+from notify.domain.plan import Plan
+from notify.service.pieces import Once, pieces, record_of
 from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.log import Entry, Log
-
-NO_TRACE = "-"
-
-PIECE = 32
-"""Users whose logs one script call appends to: Redis is busy with it for 1 to 2 ms."""
+from notify.store.plans import Plans
 
 MESSAGE_TTL_S = 24 * 3600
 """What one client sends another is replayed at most this long after (and no longer than the logs live)."""
@@ -35,11 +32,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """An Idempotency-Key, inside the API key it came with, and the SHA-256 of the body."""
+    """An Idempotency-Key, inside its API key, and the SHA-256 of the body and of what it means."""
 
     scope: str
     key: str
-    fingerprint: bytes
+    body: bytes
+    meaning: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,10 @@ class Origin:
         notification_id, created_ms = orjson.loads(kept)
         return cls(notification_id, created_ms, once=True)
 
+    def remembered(self, prefix: str = "") -> Once | None:
+        """How pieces are remembered of what is published at once."""
+        return Once(self.id, prefix) if self.once else None
+
     def item_id(self, index: int) -> str:
         """The id of a batch's item."""
         return derived_id(self.id, index, self.created_ms) if self.once else new_id(self.created_ms)
@@ -72,13 +74,20 @@ class Publisher:
         self,
         *,
         log: Log,
+        plans: Plans,
         idempotency_keys: IdempotencyKeys,
         stats: ServiceStats,
         now: Callable[[], float] = time.time,
         trace: Callable[[], str] = lambda: NO_TRACE,
+        inbox_ttl_s: int = DEFAULT_TTL_S,
     ) -> None:
-        """`trace` is one word for what is being worked on, a request id: it goes with what is published."""
+        """`trace` is one word for what is being worked on, a request id: it goes with what is published.
+
+        What goes into inboxes stays there, and is worth something at all, for `inbox_ttl_s` at most.
+        """
+        self._inbox_ttl_s = inbox_ttl_s
         self._log = log
+        self._plans = plans
         self._keys = idempotency_keys
         self._stats = stats
         self._now = now
@@ -87,22 +96,26 @@ class Publisher:
     async def publish(
         self, notification: Notification, *, idempotency: Idempotency | None = None
     ) -> Accepted:
-        """Publish to every channel of the target; returns when Redis has all of it.
+        """Publish to every channel of the target, or keep it for later; returns when Redis has all of it.
 
         Raises Invalid (no channel), KeyReused, InFlight, Unavailable. After Unavailable a retry with the same
         key finishes what was begun; without a key it may come twice.
         """
         origin, replayed = await self._begin(idempotency)
-        accepted = _accepted(origin.id, notification, origin, replayed=replayed)
+        accepted = self._accepted(origin.id, notification, origin, replayed=replayed)
         if replayed:
             self._stats.idempotent_replays += 1
             log.info("replayed", id=accepted.id)
             return accepted
-        entries = _entries(accepted, notification, origin, prefix="", trace=self._trace())
-        _raise_first(await self._log.append(*entries))
+        trace = self._trace()
+        if accepted.deliver_ms is None:
+            entries = pieces(accepted, notification, once=origin.remembered(), trace=trace)
+            _raise_first(await self._log.append(*entries))
+        else:
+            _raise_first(await self._plans.keep(_planned(accepted, notification, trace)))
         await self._finish(idempotency)
-        self._count(notification)
-        log.info("accepted", id=accepted.id, target=notification.target.kind)
+        self._count(accepted, notification)
+        log.info(accepted.status, id=accepted.id, target=notification.target.kind)
         return accepted
 
     async def publish_batch(
@@ -116,26 +129,33 @@ class Publisher:
         trace = self._trace()
         results: list[Accepted | NotifyError] = []
         entries: list[Entry] = []
+        planned: list[tuple[Plan, bytes]] = []
         owners: list[int] = []
+        planners: list[int] = []
         for index, item in enumerate(items):
             if isinstance(item, NotifyError):
                 results.append(item)
                 continue
-            accepted = _accepted(origin.item_id(index), item, origin, replayed=replayed)
+            accepted = self._accepted(origin.item_id(index), item, origin, replayed=replayed)
             try:
-                pieces = [] if replayed else _entries(accepted, item, origin, prefix=f"{index}:", trace=trace)
+                if not replayed and accepted.deliver_ms is None:
+                    its = pieces(accepted, item, once=origin.remembered(f"{index}:"), trace=trace)
+                    entries += its
+                    owners += [index] * len(its)
+                elif not replayed:
+                    planned.append(_planned(accepted, item, trace))
+                    planners.append(index)
             except NotifyError as error:
                 results.append(error)
-                continue
-            results.append(accepted)
-            entries += pieces
-            owners += [index] * len(pieces)
+            else:
+                results.append(accepted)
         if replayed:
             self._stats.idempotent_replays += 1
             log.info("batch_replayed", id=origin.id)
             return results
         failed = False
-        for owner, outcome in zip(owners, await self._log.append(*entries), strict=True):
+        outcomes = [*await self._log.append(*entries), *await self._plans.keep(*planned)]
+        for owner, outcome in zip([*owners, *planners], outcomes, strict=True):
             if isinstance(outcome, NotifyError):
                 results[owner] = outcome
                 failed = True
@@ -143,7 +163,7 @@ class Publisher:
             await self._finish(idempotency)
         for item, result in zip(items, results, strict=True):
             if isinstance(item, Notification) and isinstance(result, Accepted):
-                self._count(item)
+                self._count(result, item)
         accepted_count = sum(isinstance(result, Accepted) for result in results)
         log.info(
             "batch_accepted", id=origin.id, accepted=accepted_count, rejected=len(results) - accepted_count
@@ -158,16 +178,22 @@ class Publisher:
         if event in RESERVED_EVENTS:
             raise Forbidden(f"The event name {event!r} is reserved")
         message = {"from": sender, "to": {channel.kind: channel.name}, "data": data}
-        body = f" - {self._trace()}\n".encode() + orjson.dumps([event, message])[:-1]
+        array = orjson.dumps([event, message])[:-1]
         expires_ms = int(self._now() * 1000) + MESSAGE_TTL_S * 1000
-        (outcome,) = await self._log.append(Entry((channel,), body, expires_ms=expires_ms))
+        (outcome,) = await self._log.append(
+            Entry((channel,), tail(None, self._trace()), array, expires_ms=expires_ms)
+        )
         if isinstance(outcome, NotifyError):
             raise outcome
         self._stats.client_messages += 1
         return outcome
 
-    def _count(self, notification: Notification) -> None:
+    def _count(self, accepted: Accepted, notification: Notification) -> None:
         self._stats.published[notification.target.kind] += 1
+        if accepted.deliver_ms is None:
+            self._stats.channels += notification.target.size
+        else:
+            self._stats.scheduled["accepted"] += 1
 
     async def _begin(self, idempotency: Idempotency | None) -> tuple[Origin, bool]:
         created_ms = int(self._now() * 1000)
@@ -175,7 +201,11 @@ class Publisher:
         if idempotency is None:
             return origin, False
         claimed = await self._keys.claim(
-            idempotency.scope, idempotency.key, idempotency.fingerprint, origin.encode()
+            idempotency.scope,
+            idempotency.key,
+            body=idempotency.body,
+            meaning=idempotency.meaning,
+            answer=origin.encode(),
         )
         if claimed.verdict == "reused":
             raise KeyReused(
@@ -185,82 +215,28 @@ class Publisher:
             raise InFlight("A request with this Idempotency-Key is being worked on", retry_after_s=1)
         return Origin.decode(claimed.answer), claimed.verdict == "done"
 
+    def _accepted(
+        self, notification_id: str, notification: Notification, origin: Origin, *, replayed: bool
+    ) -> Accepted:
+        ttl_s = notification.ttl_s
+        if ttl_s > self._inbox_ttl_s and notification.enters_inboxes:
+            ttl_s = self._inbox_ttl_s
+        deliver_ms = notification.deliver_at_ms
+        if deliver_ms is not None and deliver_ms <= origin.created_ms:
+            deliver_ms = None
+        expires_ms = (deliver_ms or origin.created_ms) + ttl_s * 1000 if ttl_s else None
+        return Accepted(notification_id, origin.created_ms, expires_ms, replayed, deliver_ms)
+
     async def _finish(self, idempotency: Idempotency | None) -> None:
         if idempotency is not None:
             await self._keys.finish(idempotency.scope, idempotency.key)
 
 
-def _accepted(
-    notification_id: str, notification: Notification, origin: Origin, *, replayed: bool
-) -> Accepted:
-    ttl_s = notification.ttl_s
-    expires = _moment(origin.created_ms + ttl_s * 1000) if ttl_s else None
-    return Accepted(notification_id, _moment(origin.created_ms), expires, replayed)
+def _planned(accepted: Accepted, notification: Notification, trace: str) -> tuple[Plan, bytes]:
+    return Plan(accepted, notification, trace), record_of(accepted, notification)
 
 
-@lru_cache(maxsize=1024)
-def _moment(unix_ms: int) -> datetime:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
-
-
-def _entries(
-    accepted: Accepted, notification: Notification, origin: Origin, *, prefix: str, trace: str
-) -> list[Entry]:
-    """The script calls of one notification: users in pieces, or everything at once where targets overlap.
-
-    A socket in two of the channels sees it once, because what may overlap is published under one offset.
-    """
-    target = notification.target
-    channels = target.channels(notification.namespace)
-    if not channels:
-        raise Invalid("The target is nobody in this namespace")
-    body = _head(notification, trace) + _array(accepted, notification)
-    size = len(channels) if target.overlaps else PIECE
-    ephemeral = not notification.ttl_s
-    expires_ms = 0 if ephemeral else origin.created_ms + notification.ttl_s * 1000
-    return [
-        Entry(
-            channels[begin : begin + size],
-            body,
-            ephemeral=ephemeral,
-            expires_ms=expires_ms,
-            once=(origin.id, f"{prefix}{begin}") if origin.once else None,
-        )
-        for begin in range(0, len(channels), size)
-    ]
-
-
-def _head(notification: Notification, trace: str) -> bytes:
-    target = notification.target
-    head = f" {'o' if target.overlaps else '-'} {trace}".encode()
-    if target.except_users:
-        return head + b" " + orjson.dumps(sorted(target.except_users)) + b"\n"
-    return head + b"\n"
-
-
-def _array(accepted: Accepted, notification: Notification) -> bytes:
-    """`["notification",{...}`: the end is put on in Redis, where the offset is known."""
-    shown: dict[str, Any] = {"id": accepted.id}
-    for name in ("title", "body", "url", "category"):
-        value = getattr(notification, name)
-        if value is not None:
-            shown[name] = value
-    shown["priority"] = notification.priority
-    if notification.data is not None:
-        shown["data"] = notification.data
-    shown["created_at"] = timestamp(accepted.created_at)
-    if accepted.expires_at is not None:
-        shown["expires_at"] = timestamp(accepted.expires_at)
-    return orjson.dumps([notification.event, shown])[:-1]
-
-
-@lru_cache(maxsize=1024)
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _raise_first(outcomes: Sequence[Offset | NotifyError]) -> None:
+def _raise_first(outcomes: Sequence[Offset | NotifyError | None]) -> None:
     for outcome in outcomes:
         if isinstance(outcome, NotifyError):
             raise outcome

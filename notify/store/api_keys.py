@@ -10,7 +10,7 @@ import orjson
 from notify.domain.api_key import ApiKey
 
 if TYPE_CHECKING:
-    from notify.store.connection import Redis
+    from notify.redis.client import Redis
     from notify.store.keys import Keys
 
 

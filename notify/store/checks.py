@@ -1,4 +1,4 @@
-"""What is asked of a Redis before anything is trusted to it.
+"""What is checked of a Redis before it is used.
 
 All of it stands in INFO, so CONFIG, which managed services forbid, is not needed. A user whose ACL forbids
 INFO too still has HELLO, which tells version, role and mode.
@@ -15,19 +15,19 @@ from notify.domain.errors import NotifyError
 OLDEST = (7, 0)
 
 SENTENCES = {
-    "sentinel": "NOTIFY_REDIS_URL names a Sentinel as if it were a Redis: "
+    "sentinel": "NOTIFY_REDIS_URL names a Sentinel as if it were Redis: "
     "write redis+sentinel://host:26379,host2:26379/<service name>.",
-    "cluster": "This Redis runs in cluster mode, where one script cannot write several logs at once: "
-    "use one without it (with Sentinel for failover).",
+    "cluster": "This Redis runs in cluster mode, in which one script cannot write several logs at once: "
+    "use one without cluster mode (with Sentinel for failover).",
     "version": "This Redis is {redis_version}: use 7.0 or newer, or Valkey.",
-    "replica": "This Redis is a replica and takes no writes: point NOTIFY_REDIS_URL at its master, "
+    "replica": "This Redis is a replica and accepts no writes: point NOTIFY_REDIS_URL at its master, "
     "or at the Sentinels (redis+sentinel://) that know it.",
-    "evicts": "This Redis throws keys away when it is full (maxmemory-policy {maxmemory_policy}), and with "
-    "them notifications that were accepted: set `maxmemory-policy noeviction`.",
-    "no_append_only": "This Redis keeps no append-only file: a crash of it loses notifications that were "
-    "accepted. Set `appendonly yes`.",
-    "info_forbidden": "The Redis user may not run INFO, so it was not checked whether Redis evicts keys and "
-    "keeps an append-only file: see to `maxmemory-policy noeviction` and `appendonly yes`, or allow `+info`.",
+    "evicts": "This Redis evicts keys when it is full (maxmemory-policy {maxmemory_policy}), and accepted "
+    "notifications with them: set `maxmemory-policy noeviction`.",
+    "no_append_only": "This Redis keeps no append-only file: if it crashes, accepted notifications are "
+    "lost. Set `appendonly yes`.",
+    "info_forbidden": "The Redis user may not run INFO, so nothing is known about eviction and the "
+    "append-only file: make sure of `maxmemory-policy noeviction` and `appendonly yes`, or allow `+info`.",
 }
 
 Execute = Callable[..., Awaitable[Any]]

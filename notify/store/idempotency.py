@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from notify.store import scripts
-from notify.store.connection import Redis
+from notify.redis import scripts
+from notify.redis.client import Redis
 from notify.store.keys import IDEMPOTENCY_TTL_S, LEASE_MS, Keys
 
-CLAIM = scripts.load("claim")
+CLAIM = scripts.load(__package__, "idempotency_claim")
 
 Verdict = Literal["new", "done", "resume", "busy", "reused"]
 
@@ -29,10 +29,16 @@ class IdempotencyKeys:
         self._redis = redis
         self._keys = keys
 
-    async def claim(self, scope: str, key: str, fingerprint: bytes, answer: bytes) -> ClaimedKey:
-        """Claim a key for a request whose answer would be made from `answer`. Raises Unavailable."""
+    async def claim(self, scope: str, key: str, *, body: bytes, meaning: bytes, answer: bytes) -> ClaimedKey:
+        """Claim a key for a request whose answer would be made from `answer`.
+
+        `body` and `meaning` are fingerprints, of what was sent and of what it means: it is the same request
+        when either is the same. Raises Unavailable.
+        """
         verdict, kept = await self._redis.run(
-            CLAIM, [self._keys.idempotency(scope, key)], [fingerprint, answer, LEASE_MS, IDEMPOTENCY_TTL_S]
+            CLAIM,
+            [self._keys.idempotency(scope, key)],
+            [body, answer, LEASE_MS, IDEMPOTENCY_TTL_S, meaning],
         )
         return ClaimedKey(verdict.decode(), kept)
 

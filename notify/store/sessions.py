@@ -3,69 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import orjson
-
-from notify.domain.channel import Channel
-from notify.domain.errors import TokenRevoked
+from notify.domain.inbox import Counts, Snapshot
 from notify.domain.offset import Offset
-from notify.store import scripts
-from notify.store.connection import Redis
+from notify.redis import scripts
+from notify.redis.client import Redis
+from notify.redis.commands import Argument
+from notify.store.clock import fresh_epoch, offset_of
 from notify.store.keys import Keys
-from notify.store.log import Claim, fresh_epoch, offset_of
+from notify.store.log import Claim
+from notify.store.orders import Orders, room_field
+from notify.store.session import Session
 
-OPEN = scripts.load("open")
-OWN = scripts.load("own")
+OPEN = scripts.load(__package__, "session_open", preamble="inbox")
+OWN = scripts.load(__package__, "session_save")
+ORDER = scripts.load(__package__, "order", preamble="inbox")
 SEEN_TTL_S = 30 * 24 * 3600
+REVOCATION_TTL_S = 400 * 24 * 3600
+"""How long a revocation is kept: nobody issues tokens that live longer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """`start` is the offset from which the connection is owed everything.
+class Found:
+    """A session that somebody asks for, the orders about its user, and both as they were read."""
 
-    `rooms` holds the rooms joined, each with the place from which it is owed that room's messages, empty for
-    the start; `granted` are those that a backend put it in, whatever its token says. `node` and `socket`
-    say which connection has it now.
+    session: Session
+    orders: Orders
+    stored: bytes
+    stored_orders: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds for a user: tokens issued before `revoked_before` (unix s) are worth nothing, and orders."""
+
+    revoked_before: int
+    orders: Orders
+
+
+class Opening(NamedTuple):
+    """A session that is to begin; none is kept without a pid. `issued_at` is its token's, in unix seconds."""
+
+    pid: str | None
+    session: Session
+    issued_at: int
+    with_inbox: bool
+
+
+class Opened(NamedTuple):
+    """How a session began: None for a `start` says that the user's tokens of that age were revoked.
+
+    If the `due_ms` of the inbox's snapshot has passed, it is not exact.
     """
 
-    sid: str
-    user: str
-    namespace: str
-    node: str
-    socket: str
-    rooms: Mapping[str, str] = field(default_factory=dict)
-    granted: tuple[str, ...] = ()
-    start: Offset | None = None
-
-    def encode(self) -> bytes:
-        """As it stands in Redis below its first line, the start offset."""
-        return orjson.dumps(
-            [self.sid, self.user, self.namespace, self.node, self.socket, self.rooms, self.granted]
-        )
-
-    def line(self) -> bytes:
-        """As it stands in Redis."""
-        return f"{self.start}\n".encode() + self.encode()
-
-    @classmethod
-    def decode(cls, stored: bytes) -> Session:
-        """The inverse of `line`. Raises ValueError when it is not one."""
-        start, _, rest = stored.partition(b"\n")
-        sid, user, namespace, node, socket, rooms, granted = orjson.loads(rest)
-        return cls(sid, user, namespace, node, socket, rooms, tuple(granted), Offset.parse(start.decode()))
-
-    def place(self, channel: Channel, reached: Offset) -> Offset:
-        """From where this session is owed a channel's messages, having seen everything up to `reached`."""
-        joined = self.rooms.get(channel.name, "") if channel.kind == "room" else ""
-        ms, _, seq = joined.partition("-")
-        since = Offset(reached.epoch, int(ms), int(seq)) if joined else reached
-        return since if since.follows(reached) else reached
+    start: Offset | None
+    inbox: Snapshot | None = None
 
 
 class Sessions:
-    """Written when they change, not when they end, so that a killed node takes none with it."""
+    """Sessions are written when they change, not when they end, so that none is lost with a killed node."""
 
     def __init__(self, redis: Redis, keys: Keys, *, window_s: int, refresh_s: int) -> None:
         self._redis = redis
@@ -74,30 +73,38 @@ class Sessions:
         self.ttl_s = window_s + refresh_s
         """While connected: one refresh may just have been missed when the node dies."""
 
-    async def open(self, pid: str | None, session: Session, *, issued_at: int) -> Offset:
-        """Begin a session (none is kept without a pid); its start offset.
+    async def open(self, openings: Sequence[Opening]) -> list[Opened]:
+        """Begin sessions, all at one moment and in one call; of each what came of it, in their order.
 
-        Raises TokenRevoked when the user's tokens of that age were revoked, Unavailable.
+        Raises Unavailable: then none has begun, or nobody knows.
         """
         keys = self._keys
-        reply = await self._redis.run(
-            OPEN,
-            [keys.session(pid or ""), keys.clock, keys.revoked(session.user)],
-            [fresh_epoch(), issued_at, self.ttl_s if pid else 0, session.encode()],
-        )
-        if not reply:
-            raise TokenRevoked("This token was revoked; ask for a new one")
-        return offset_of(reply)
+        names = [keys.clock]
+        args: list[Argument] = [fresh_epoch()]
+        for pid, session, issued_at, with_inbox in openings:
+            user = session.user
+            names += (
+                keys.session(pid or ""),
+                keys.revoked(user),
+                keys.revoked_by_name(user),
+                keys.inbox(user),
+            )
+            args += (issued_at, self.ttl_s if pid else 0, session.encode(), int(with_inbox))
+        start, *answers = await self._redis.run(OPEN, names, args)
+        begun = offset_of(start)
+        return [_opened(begun, answer) for answer in answers]
 
-    async def read(self, pid: str) -> tuple[Session, bytes] | None:
-        """A session and the bytes it was read from, or None when it is over. Raises Unavailable."""
-        stored = await self._redis.execute("GET", self._keys.session(pid))
-        if stored is None:
-            return None
-        try:
-            return Session.decode(stored), stored
-        except (ValueError, TypeError):
-            return None
+    async def read(self, wanted: Sequence[tuple[str, str]]) -> list[Found | None]:
+        """Sessions by (pid, user), each with what was ordered about that user, or None when it is over.
+
+        Raises Unavailable.
+        """
+        keys = self._keys
+        names: list[str] = []
+        for pid, user in wanted:
+            names += (keys.session(pid), keys.orders(user))
+        values = await self._redis.execute("MGET", *names)
+        return [_found(stored, orders) for stored, orders in zip(values[0::2], values[1::2], strict=True)]
 
     async def save(self, pid: str, session: Session) -> bool:
         """Write a session whose rooms have changed. False, and nothing is written, when another connection
@@ -133,11 +140,18 @@ class Sessions:
         found = await self._redis.execute("GET", self._keys.seen(user))
         return int(found) if found else None
 
-    def claim(self, pid: str, was: bytes, session: Session, *, issued_at: int) -> Claim:
+    def claim(self, pid: str, found: Found, becomes: Session, *, issued_at: int) -> Claim:
         """The claim by which `Log.replay` hands a session on to its new connection."""
         keys = self._keys
         return Claim(
-            keys.session(pid), keys.revoked(session.user), issued_at, was, session.line(), self.ttl_s
+            keys.session(pid),
+            (keys.revoked(becomes.user), keys.revoked_by_name(becomes.user)),
+            keys.orders(becomes.user),
+            issued_at,
+            found.stored,
+            found.stored_orders,
+            becomes.line(),
+            self.ttl_s,
         )
 
     async def keep(self, pids: Sequence[str]) -> list[str]:
@@ -147,11 +161,61 @@ class Sessions:
         )
         return [pid for pid, known in zip(pids, alive, strict=True) if not known]
 
-    async def revoke(self, user: str, *, before: int, ttl_s: int) -> None:
-        """From now on tokens of this user issued before `before` (unix s) are worth nothing."""
-        await self._redis.execute("SET", self._keys.revoked(user), before, "EX", ttl_s)
+    async def order_away(self, user: str, *, revoke: bool) -> None:
+        """Sessions of this user that have begun are over, whoever is there to hear it; with `revoke` their
+        tokens issued up to this second, by Redis' clock, are worth nothing either. Raises Unavailable.
+        """
+        await self._order(user, "revoke" if revoke else "disconnect")
+
+    async def order_out(self, user: str, namespace: str, room: str) -> None:
+        """Sessions of this user that are in a room are out of it, at the next recovery at the latest. Raises
+        Unavailable.
+        """
+        await self._order(user, "remove", room_field(namespace, room))
+
+    async def _order(self, user: str, kind: str, room: str = "") -> None:
+        keys = self._keys
+        await self._redis.run(
+            ORDER,
+            [keys.clock, keys.orders(user), keys.revoked(user), keys.retention],
+            [fresh_epoch(), kind, room, self.ttl_s, REVOCATION_TTL_S],
+        )
+
+    async def standing(self, users: Sequence[str]) -> list[Standing]:
+        """What holds for each of these users. Raises Unavailable."""
+        if not users:
+            return []
+        keys = self._keys
+        names = [
+            name
+            for user in users
+            for name in (keys.revoked(user), keys.revoked_by_name(user), keys.orders(user))
+        ]
+        found = await self._redis.execute("MGET", *names)
+        return [
+            Standing(max(int(before or 0), int(by_name or 0)), Orders.decode(orders))
+            for before, by_name, orders in zip(found[0::3], found[1::3], found[2::3], strict=True)
+        ]
 
     async def revoked(self, user: str, *, issued_at: int) -> bool:
         """True for a token of this user that was issued before a revocation. Raises Unavailable."""
-        before = await self._redis.execute("GET", self._keys.revoked(user))
-        return before is not None and issued_at < int(before)
+        keys = self._keys
+        found = await self._redis.execute("MGET", keys.revoked(user), keys.revoked_by_name(user))
+        return any(before is not None and issued_at < int(before) for before in found)
+
+
+def _opened(start: Offset, answer: Any) -> Opened:
+    if isinstance(answer, int):
+        return Opened(start if answer else None)
+    rev, unseen, unread, total, due = answer
+    return Opened(start, Snapshot(rev, Counts(unseen, unread, total), due or None))
+
+
+def _found(stored: bytes | None, orders: bytes | None) -> Found | None:
+    if stored is None:
+        return None
+    try:
+        session = Session.decode(stored)
+    except ValueError:
+        return None
+    return Found(session, Orders.decode(orders), stored, orders or b"")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import structlog
@@ -11,18 +13,18 @@ import structlog
 from notify.backplane import registry as registry_module
 from notify.backplane.registry import HEARTBEAT_S, Registry
 from notify.domain.errors import Unavailable
+from notify.redis.client import Redis
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
 from notify.store import heartbeats as heartbeats_module
-from notify.store.connection import Redis
 from notify.store.heartbeats import Heartbeats
 from notify.store.keys import NODE_TTL_S, Keys
-from notify.store.opener import Opener
-from notify.store.stats import StoreStats
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 @pytest.fixture
 async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    redis = Redis(Opener(valkey.url), stats=StoreStats())
+    redis = Redis(Connector(valkey.url), stats=RedisStats())
     await redis.start()
     try:
         yield redis
@@ -31,7 +33,7 @@ async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
 
 
 def node(redis: Redis, name: str) -> Registry:
-    return Registry(node_id=name, heartbeats=Heartbeats(redis, Keys("t")))
+    return Registry(node_id=name, nodes=Heartbeats(redis, Keys("t")))
 
 
 def kill(registry: Registry) -> None:
@@ -109,6 +111,12 @@ class Failing:
     def __init__(self) -> None:
         self.beats = 0
 
+    async def claim(self, node_id: str, *, take_over: bool = False) -> int | None:
+        return None
+
+    async def listening(self, node_id: str) -> bool:
+        return False
+
     async def beat(self, node_id: str) -> None:
         self.beats += 1
         if self.beats > 1:
@@ -124,7 +132,7 @@ class Failing:
 async def test_it_goes_on_beating_while_redis_is_away_and_stops_all_the_same(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(registry_module, "HEARTBEAT_S", 0.01)
     heartbeats = Failing()
-    registry = Registry(node_id="a", heartbeats=heartbeats)
+    registry = Registry(node_id="a", nodes=heartbeats)
     with structlog.testing.capture_logs() as logs:
         await registry.start()
         async with asyncio.timeout(5):
@@ -134,3 +142,78 @@ async def test_it_goes_on_beating_while_redis_is_away_and_stops_all_the_same(mon
     events = [line["event"] for line in logs]
     assert events.count("heartbeat_failed") >= 2
     assert events[-1] == "node_not_taken_out"
+
+
+@pytest.fixture
+def listens(valkey: Valkey) -> Callable[[str], AbstractContextManager[object]]:
+    """`with listens("a"):` somebody stands behind the name."""
+
+    @contextmanager
+    def listen(name: str) -> Iterator[None]:
+        with valkey.client() as client, client.pubsub() as pubsub:
+            pubsub.subscribe(f"t:node:{name}")
+            pubsub.get_message(timeout=5)
+            yield
+
+    return listen
+
+
+async def test_a_name_that_nobody_has_is_the_nodes_own(redis: Redis):
+    a = node(redis, "a")
+    await a.claim()
+    assert (a.node_id, await a.alive()) == ("a", ["a"])
+
+
+async def test_what_a_killed_node_left_is_taken_over_at_once(redis: Redis, valkey: Valkey):
+    a = node(redis, "a")
+    await a.claim()
+    with valkey.client() as client:
+        client.zincrby("t:nodes", -5, "a")  # its last heartbeat was 5 s ago
+    again = node(redis, "a")
+    began = time.monotonic()
+    await again.claim()
+    assert time.monotonic() - began < registry_module.STARTING_WAIT_S
+    assert (again.node_id, await again.alive()) == ("a", ["a"])
+
+
+@pytest.mark.parametrize("silent_s", [0, 15])
+async def test_beside_a_living_namesake_a_node_takes_another_name_and_says_so(
+    redis: Redis, valkey: Valkey, listens, silent_s: int
+):
+    a = node(redis, "a")
+    await a.claim()
+    with valkey.client() as client:
+        client.zincrby("t:nodes", -silent_s, "a")
+    second, third = node(redis, "a"), node(redis, "a")
+    with listens("a"), structlog.testing.capture_logs() as logs:
+        await second.claim()
+        await third.claim()
+    names = {"a", second.node_id, third.node_id}
+    assert len(names) == 3
+    assert all(name == "a" or name.startswith("a-") for name in names)
+    assert set(await a.alive()) == names
+    told = [line for line in logs if line["event"] == "node_id_taken"]
+    assert [line["taken_instead"] for line in told] == [second.node_id, third.node_id]
+    assert {line["log_level"] for line in told} == {"warning"}
+
+
+async def test_two_that_start_in_one_moment_get_a_name_each(
+    redis: Redis, listens, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = node(redis, "a"), node(redis, "a")
+    await first.claim()
+    asked = asyncio.Event()
+    listening = second._nodes.listening
+
+    async def ask(node_id: str) -> bool:
+        heard = await listening(node_id)
+        asked.set()
+        return heard
+
+    monkeypatch.setattr(second._nodes, "listening", ask)
+    claiming = asyncio.ensure_future(second.claim())
+    await asked.wait()  # the first one is on its way to its subscription
+    with listens("a"):
+        await claiming
+    assert first.node_id == "a"
+    assert second.node_id != "a"

@@ -11,26 +11,7 @@ from notify.backplane import canary
 from notify.domain.errors import NotifyError, Unavailable
 from notify.domain.notification import Notification, Target
 from notify.service.publish import Idempotency
-from notify.store.opener import Opener
-from tests.backplane.conftest import until
-from tests.chaos.proxy import Proxy
-
-
-def titles(ear) -> list[str]:
-    return [json.loads(packet[2:])[1]["title"] for packet in ear.packets]
-
-
-def offsets(ear) -> list[tuple[int, int]]:
-    found = [json.loads(packet[2:])[-1] for packet in ear.packets]
-    return [tuple(int(part) for part in offset.split("-")[1:]) for offset in found]
-
-
-def to_user(title: str, user: str = "ada", **options) -> Notification:
-    return Notification(Target(users=(user,)), title=title, **options)
-
-
-def to_room(title: str, room: str = "lobby", **options) -> Notification:
-    return Notification(Target(rooms=(room,)), title=title, **options)
+from tests.backplane.conftest import EncodingServer, offsets, subscribe_by, titles, to_room, to_user, until
 
 
 async def test_a_notification_reaches_the_members_of_its_channel_on_every_node(side, valkey):
@@ -87,6 +68,22 @@ async def test_a_member_of_two_of_its_channels_sees_a_notification_once(side, va
         assert titles(ear) == ["once", "after"]
 
 
+async def test_what_was_missed_tells_a_user_of_their_inbox_whatever_room_they_share(side, valkey):
+    async with side(valkey.url, "a") as a, side(valkey.url, "b") as b:
+        await a.member("bo", "lobby")  # so that the room is older here than the user's channel
+        ear = await a.member("ada", "lobby")
+        with valkey.client() as client:
+            for number in range(100):
+                if number % 20 == 10:
+                    client.client_kill_filter(_type="pubsub")
+                target = Target(users=("ada",), rooms=("lobby",))
+                await b.publisher.publish(Notification(target, title=str(number)))
+        await until(lambda: len(ear.packets) >= 100)
+        assert titles(ear) == [str(number) for number in range(100)]
+        assert a.stats.gap_messages >= 1
+        assert all(b'"inbox":{' in packet for packet in ear.packets)
+
+
 async def test_users_left_out_hear_nothing(side, valkey):
     async with side(valkey.url, "a") as a:
         ada, bo = await a.member("ada", "lobby"), await a.member("bo", "lobby")
@@ -111,7 +108,7 @@ async def test_a_cut_connection_loses_doubles_and_reorders_nothing(side, valkey)
             assert titles(ear) == [str(number) for number in range(400)]
         assert a.stats.resubscriptions >= 1
         assert a.stats.gap_messages >= 1
-        assert a.holes == []
+        assert a.gaps == []
 
 
 async def test_a_restarted_redis_loses_nothing_that_was_accepted(side, own_valkey):
@@ -129,10 +126,8 @@ async def test_a_restarted_redis_loses_nothing_that_was_accepted(side, own_valke
                 await asyncio.sleep(0.01)
 
         publishing = asyncio.create_task(publish())
-        await until(lambda: len(accepted) >= 20)
-        await asyncio.sleep(
-            1.1
-        )  # appendfsync everysec: what a killed process had is on disk, a killed machine's not
+        # What a killed process has written is the kernel's: nobody waits for the disk here.
+        await until(lambda: len(accepted) >= 60)
         own_valkey.kill()
         await own_valkey.astart()
         await publishing
@@ -141,7 +136,7 @@ async def test_a_restarted_redis_loses_nothing_that_was_accepted(side, own_valke
         assert len(seen) == len(set(seen))
         assert offsets(ear) == sorted(offsets(ear))
         assert len(accepted) > 50
-        assert a.holes == []
+        assert a.gaps == []
 
 
 async def test_lost_data_is_told_and_not_passed_over(side, own_valkey):
@@ -152,8 +147,8 @@ async def test_lost_data_is_told_and_not_passed_over(side, own_valkey):
         with own_valkey.client() as client:
             client.client_kill_filter(_type="pubsub")
         await a.publisher.publish(to_user("in another epoch"))
-        await until(lambda: a.holes)
-        channels, _ = a.holes[0]
+        await until(lambda: a.gaps)
+        channels, _ = a.gaps[0]
         assert any(channel.name == "ada" for channel in channels)
         assert a.stats.epochs == 1
 
@@ -165,8 +160,8 @@ async def test_data_lost_while_connected_is_told_at_the_next_message(side, own_v
         await until(lambda: ear.packets)
         own_valkey.flush()
         await a.publisher.publish(to_user("in another epoch"))
-        await until(lambda: a.holes)
-        ((channels, reason),) = a.holes
+        await until(lambda: a.gaps)
+        ((channels, reason),) = a.gaps
         assert {channel.kind for channel in channels} == {"all", "user"}
         assert reason == "epoch"
         assert a.stats.epochs == 1
@@ -177,7 +172,8 @@ async def test_a_connection_lost_again_while_catching_up_is_not_waited_for(side,
         ear = await a.member("ada")
         await b.publisher.publish(to_user("0"))
         await until(lambda: len(ear.packets) == 1)
-        echo, cut = a.log.echo, []
+        echo = a.log.echo
+        cut: list[bool] = []
 
         async def cut_first(topic, token):
             if not cut:
@@ -201,25 +197,25 @@ async def test_a_log_that_does_not_reach_back_is_told(side, valkey):
         with valkey.client() as client:
             # Hold the node away from Redis for as long as it takes to overrun the log.
             held = asyncio.Event()
-            original = a.subscriber._opener.open
+            original = a.subscriber._connector.open
 
             async def away(protocol):
                 if not held.is_set():
                     raise Unavailable("held away by the test")
                 return await original(protocol)
 
-            a.subscriber._opener = type("Away", (), {"open": staticmethod(away)})()
+            a.subscriber._connector = type("Away", (), {"open": staticmethod(away)})()
             client.client_kill_filter(_type="pubsub")
             await until(lambda: not a.subscriber.connected)
             for number in range(500):
                 await b.publisher.publish(to_room(str(number)))
             await b.publisher.publish(to_user("kept", "bo"))
             held.set()
-        await until(lambda: a.holes and ear.packets)
-        ((channels, reason),) = a.holes
+        await until(lambda: a.gaps and ear.packets)
+        ((channels, reason),) = a.gaps
         assert [channel.name for channel in channels] == ["lobby"]
         assert reason == "gap"
-        assert titles(ear) == ["kept"]  # a hole in one channel is no hole in another
+        assert titles(ear) == ["kept"]  # a gap in one channel is no gap in another
 
 
 async def test_malformed_messages_are_counted_and_dropped(side, valkey):
@@ -254,7 +250,7 @@ async def test_a_plain_manager_of_python_socketio_reaches_the_members(side, valk
     import socketio
 
     async with side(valkey.url, "a") as a:
-        a.manager.set_server(_Server())
+        a.manager.set_server(EncodingServer())
         ear = await a.member("ada", "lobby")
         outside = socketio.AsyncRedisManager(valkey.tcp_url, write_only=True)
         try:
@@ -266,12 +262,6 @@ async def test_a_plain_manager_of_python_socketio_reaches_the_members(side, valk
         assert ear.packets[0] == b'42["hello",{"n":1}]'
         assert ear.packets[1].startswith(b'451-["bytes",')
         assert ear.packets[2] == b"\x00\x01"
-
-
-class _Server:
-    """What the manager needs of a server in order to encode an event."""
-
-    from socketio.packet import Packet as packet_class
 
 
 async def test_an_emit_raises_when_redis_is_away(side, own_valkey):
@@ -286,7 +276,7 @@ async def test_a_hundred_copies_of_a_request_make_one_notification(side, valkey)
         ear = await a.member("ada")
         users = ("ada", *(f"user-{number}" for number in range(999)))
         notification = Notification(Target(users=users), title="one")
-        key = Idempotency("scope", "key", b"\1" * 32)
+        key = Idempotency("scope", "key", body=b"\1" * 32, meaning=b"\2" * 32)
 
         async def post(from_side):
             while True:
@@ -308,7 +298,7 @@ async def test_a_request_that_died_half_way_is_finished_and_not_doubled(side, va
     async with side(valkey.url, "a") as a:
         first, last = await a.member("user-0"), await a.member("user-999")
         notification = Notification(Target(users=tuple(f"user-{n}" for n in range(1000))), title="one")
-        key = Idempotency("scope", "key", b"\1" * 32)
+        key = Idempotency("scope", "key", body=b"\1" * 32, meaning=b"\2" * 32)
         append = a.log.append
 
         async def dies(*entries):
@@ -334,31 +324,24 @@ async def test_a_request_that_died_half_way_is_finished_and_not_doubled(side, va
         assert json.loads(first.packets[0][2:])[1]["id"] == json.loads(last.packets[0][2:])[1]["id"]
 
 
-async def test_a_node_that_alone_hears_nothing_knows_it_and_heals(side, valkey, monkeypatch):
+async def test_a_node_that_alone_hears_nothing_knows_it_and_heals(side, valkey, proxy, monkeypatch):
     monkeypatch.setattr(canary, "INTERVAL_S", 0.1)
     monkeypatch.setattr(canary, "LOST_S", 0.4)
-    proxy = Proxy(valkey.port)
-    await proxy.start()
-    try:
-        async with side(valkey.url, "a") as a:
-            ear = await a.member("ada")
-            # From here on its subscription goes by a way of its own, and that way hangs.
-            a.subscriber._opener = Opener(f"redis://127.0.0.1:{proxy.port}")
-            before = a.stats.resubscriptions
-            a.subscriber._connection.abort()
-            await until(lambda: a.stats.resubscriptions > before and a.stats.subscribed)
-            proxy.mode("stall")
-            await a.publisher.publish(to_user("unheard"))
-            await until(lambda: a.subscriber.deaf)
-            assert a.stats.canaries_lost >= 1
-            assert not a.stats.subscribed
-            assert ear.packets == []
-            proxy.mode("pass")
-            await until(lambda: ear.packets and not a.subscriber.deaf)
-            assert titles(ear) == ["unheard"]
-            assert a.holes == []
-    finally:
-        await proxy.stop()
+    async with side(valkey.url, "a") as a:
+        ear = await a.member("ada")
+        # From here on its subscription goes by a way of its own, and that way hangs.
+        subscribe_by(a, proxy)
+        await until(lambda: a.stats.resubscriptions == 1 and a.stats.subscribed)
+        proxy.mode("stall")
+        await a.publisher.publish(to_user("unheard"))
+        await until(lambda: a.subscriber.deaf)
+        assert a.stats.canaries_lost >= 1
+        assert not a.stats.subscribed
+        assert ear.packets == []
+        proxy.mode("pass")
+        await until(lambda: ear.packets and not a.subscriber.deaf)
+        assert titles(ear) == ["unheard"]
+        assert a.gaps == []
 
 
 async def test_redis_paused_costs_a_wait_and_no_message(side, own_valkey):

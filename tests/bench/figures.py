@@ -1,4 +1,4 @@
-"""The yardsticks P1-P8: what each figure is, and what is asked of ours."""
+"""The yardsticks P1-P10: what each figure is, and what is asked of ours."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ FIGURES = (
     Figure("P8 at 15,000", "CPU per disconnect, 15,000 users on the node", "us", 0, no_goal=True),
     Figure("P8 growth", "the second divided by the first", "x", 1.3),
     Figure("P8 others", "CPU of a node per message for other nodes' rooms", "us", 1),
+    Figure("P9 at 5,000", "CPU a second per idle websocket, 5,000 of them", "us", 0.5),
+    Figure("P9 at 18,000", "the same, 18,000 of them", "us", 0.5),
+    Figure("P10 one", "an inbox entry more than a publish: Redis", "us", 12),
+    Figure("P10 many", "the same, a user of a piece of 32", "us", 12),
+    Figure("P10 at 100", "bytes an entry, 100 in the inbox", "B", 250),
+    Figure("P10 at 1,000", "the same, 1,000", "B", 250),
+    Figure("P10 list", "20 out of 1,000: 99th percentile", "ms", 5),
+    Figure("P10 mark", "1,000 marked at once: Redis", "ms", 3),
+    Figure("P10 second device", "a mark on A to the user's client on B: 99th percentile", "ms", 50),
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.bench import inboxes, second_device
 from tests.bench.machine import LOAD_CORE, SERVER_CORE, cpu_s, rss_bytes, waited_s, writes
 from tests.bench.peers.peer import Client, Node, Peer, Target
 from tests.bench.processes import BenchError, Process, Processes, python_module
@@ -24,6 +25,10 @@ class Plan:
     sockets: int = 1_000
     idle_sockets: int = 5_000
     many_users: int = 15_000
+    crowds: tuple[int, ...] = (5_000, 18_000)
+    """Idle connections of P9."""
+    ping_intervals: int = 2
+    """Over how many of them P9 is taken: each connection is pinged as often."""
     waiting: int = 10
     """Messages that wait for each socket in P2 and P3: what the goals were set with, and the same for all."""
     other_fanout: tuple[int, ...] = (1, 100)
@@ -32,7 +37,7 @@ class Plan:
 
 
 FULL = Plan(runs=5, growth_runs=3, paced_s=8, ingest_s=5)
-SHORT = Plan(runs=1, growth_runs=1, paced_s=4, ingest_s=3)
+SHORT = Plan(runs=1, growth_runs=1, paced_s=4, ingest_s=3, ping_intervals=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +245,31 @@ def connections(stage: Stage) -> Iterator[Reading]:
         yield Reading("P7", (rss_bytes(node.process.pid) - resident) / len(packets) / 1024)
 
 
+def idling(stage: Stage) -> Iterator[Reading]:
+    """P9: what connections cost that do nothing but answer a ping every 25 seconds.
+
+    What the node uses without any is taken off, so that the two crowds can be compared.
+    """
+    peer, plan, interval_s = stage.peer, stage.plan, 25
+    for crowd in plan.crowds:
+        with Processes() as processes:
+            inner = Stage(peer, processes, plan, stage.progress, stage.wanted)
+            stage.progress.doing(f"{crowd:,} idle")
+            node, load = peer.start(core=SERVER_CORE, ping_interval_s=interval_s), inner.load()
+            _settle(node.process.pid)
+            alone = _idle_rate(node.process.pid, seconds=5)
+            inner.connect(load, node, [Client(f"user-{i}", f"room-{i // 100}") for i in range(crowd)])
+            _settle(node.process.pid, timeout_s=10)
+            watch, started = Watch(node), time.monotonic()
+            time.sleep(interval_s * plan.ping_intervals)
+            rate, note = watch.cpu_s() / (time.monotonic() - started), watch.note()
+            lost = load.call("wait", count=0, within_s=1)["lost"]
+            if lost:
+                raise BenchError(f"{lost} of {crowd} were lost while idle")
+            node.process.end()
+        yield Reading(f"P9 at {crowd:,}", max(0.0, rate - alone) / crowd * 1e6, note)
+
+
 def growth(stage: Stage) -> Iterator[Reading]:
     """P8: what a disconnect costs by the number of users, and what the other nodes' traffic costs."""
     peer, plan = stage.peer, stage.plan
@@ -276,12 +306,27 @@ def growth(stage: Stage) -> Iterator[Reading]:
     yield Reading("P8 others", max(0.0, used / reply["sent"] * 1e6), _pace(reply, plan))
 
 
+def inbox(stage: Stage) -> Iterator[Reading]:
+    """P10: what an inbox costs Redis, how soon it is listed, and how soon a mark shows on a second device.
+
+    Only for ours: no peer has one.
+    """
+    for key, value in inboxes.measure():
+        stage.progress.doing(key)
+        yield Reading(key, value)
+    stage.progress.doing("P10 second device")
+    a, b = stage.peer.start(core=LOAD_CORE), stage.peer.start(core=SERVER_CORE)
+    yield Reading("P10 second device", second_device.mark_p99_ms(stage.peer, a, b))
+
+
 SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {
     "fan-out": (fanout, frozenset({"P1", "P2"})),
     "unicast": (unicast, frozenset({"P3", "P5"})),
     "ingest": (ingest, frozenset({"P4"})),
     "connections": (connections, frozenset({"P6", "P7"})),
+    "idling": (idling, frozenset({"P9"})),
     "growth": (growth, frozenset({"P8"})),
+    "inbox": (inbox, frozenset({"P10"})),
 }
 
 
@@ -316,10 +361,10 @@ def _pace(published: dict[str, Any], plan: Plan) -> str:
     return f"the pace was not kept: {published['sent'] / published['seconds']:.0f}/s"
 
 
-def _idle_rate(pid: int) -> float:
+def _idle_rate(pid: int, *, seconds: float = 2) -> float:
     """CPU seconds per second of a process that has nothing to do."""
     before, started = cpu_s(pid), time.monotonic()
-    time.sleep(2)
+    time.sleep(seconds)
     return (cpu_s(pid) - before) / (time.monotonic() - started)
 
 

@@ -20,7 +20,7 @@ class Valkey:
     Subscribers' output is not limited: P2 and P3 let a backlog wait in Redis for a node that was stopped.
     """
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, *, core: int = LOAD_CORE) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="notify-bench-"))
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -37,7 +37,7 @@ class Valkey:
         arguments = [
             part for name, value in options.items() for part in (f"--{name}", *str(value).split(" "))
         ]
-        self._process = processes.start("valkey", get_binary_path(), *arguments, core=LOAD_CORE)
+        self._process = processes.start("valkey", get_binary_path(), *arguments, core=core)
         deadline = time.monotonic() + 10
         while not self._answers():
             if time.monotonic() > deadline or not self._process.alive():

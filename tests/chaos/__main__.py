@@ -1,4 +1,4 @@
-"""`make chaos`: all scenarios with live progress, and a report with the figures of R1 to R12.
+"""`make chaos`: all scenarios with live progress, and a report with the figures of all of them.
 
     python -m tests.chaos [--only R1,R3] [--seed N] [--short] [--report FILE]
 
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import crowds, outages, rubbish, scenarios
+from tests.chaos import callers, crowds, inboxes, outages, rubbish, scenarios, strangers, trust
 from tests.chaos.report import markdown, table
 from tests.chaos.world import Report
 
@@ -44,6 +44,23 @@ def runs(*, short: bool) -> dict[str, Run]:
         "R10": partial(scenarios.frozen_node, **size, long_s=12 if short else 30),
         "R11": partial(outages.half_open, **size, rounds=1 if short else 5),
         "R12": partial(scenarios.many_at_once, people=300 if short else 2_000, rate=100 if short else 200),
+        "R13": partial(
+            outages.cut_inside_messages,
+            people=64 if short else 256,
+            rate=600,
+            seconds=8 if short else 25,
+        ),
+        "R15": partial(strangers.one_stranger, people=30 if short else 200, seconds=8 if short else 30),
+        "R16": partial(trust.no_keys_and_wrong_clocks, **size, seconds=4 if short else 20),
+        "R17": partial(callers.pooled_callers, callers=16, rounds=1 if short else 5),
+        "INBOX": partial(
+            inboxes.drifting_inboxes,
+            operations=1_500 if short else 100_000,
+            families=6 if short else 16,
+            kill_every_s=2.0 if short else 20.0,
+        ),
+        "R18": partial(trust.sent_away_unheard, people=30 if short else 300, rounds=2 if short else 5),
+        "R19": partial(outages.lost_data, **size, cuts=20 if short else 60),
     }
 
 

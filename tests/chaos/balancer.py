@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import aiohttp
 
 from tests.chaos.proxy import Proxy
-from tests.cluster import Node
+from tests.support.cluster import Node
 
 INTERVAL_S, TIMEOUT_S = 0.2, 1.0
 

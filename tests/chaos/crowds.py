@@ -11,8 +11,9 @@ from pathlib import Path
 import aiohttp
 import psutil
 
+from tests.chaos.record import Record
 from tests.chaos.world import Report, quantile, world
-from tests.tokens import API_KEY, mint
+from tests.support.tokens import API_KEY, mint
 
 
 async def slow_consumers(directory: Path, seed: int, *, slow: int, seconds: float, quiet: bool) -> Report:
@@ -46,7 +47,11 @@ async def slow_consumers(directory: Path, seed: int, *, slow: int, seconds: floa
                     json={"to": {"user": probe.user}, "title": f"u:{probe.user}#{sent + 1}"},
                 ) as response:
                     assert response.status == 202
-                await here.until(lambda had=had, probe=probe: len(probe.arrivals) > had)
+
+                def arrived(had: int = had, probe: Record = probe) -> bool:
+                    return len(probe.arrivals) > had
+
+                await here.until(arrived)
                 latencies.append(probe.arrivals[-1].at - posted)
                 rss_peak = max(rss_peak, process.memory_info().rss)
                 sent += 1

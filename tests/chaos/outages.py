@@ -1,4 +1,4 @@
-"""Faults of Redis and of the network: R3, R4, R5, R7 and R11."""
+"""Faults of Redis and of the network: R3, R4, R5, R7, R11, R13 and R19."""
 
 from __future__ import annotations
 
@@ -42,6 +42,41 @@ async def killed_redis(
         )
 
 
+async def lost_data(
+    directory: Path, seed: int, *, people: int, rate: float, stock: int, cuts: int, quiet: bool
+) -> Report:
+    """R19: Redis comes back without its data, and the nodes are cut off again while they find that out."""
+    async with world("R19", directory, seed, quiet=quiet) as here:
+        await here.populate(people, rooms=max(1, people // 10), stock=stock)
+        publisher = here.publish(rate)
+        await here.pass_time(3, "warm")
+        killed_at = time.monotonic()
+        here.valkey.kill()
+        here.valkey.lose_data()
+        await here.pass_time(1, "Redis killed, its data gone")
+        await here.valkey.astart()
+        killed = 0
+        with here.valkey.client() as client:
+            for number in range(cuts):
+                await asyncio.sleep(here.rng.uniform(0.05, 0.3))
+                killed += client.client_kill_filter(_type="pubsub")
+                here.say(f"cut {number + 1} of {cuts}")
+        await here.until(lambda: publisher.accepted[-1].at > killed_at)
+        await here.pass_time(5, "Redis back")
+        for person in here.people:  # what they are told covers everything since Redis died
+            person.told = [(min(lost, killed_at), back) for lost, back in person.told]
+        verdict = await here.settle()
+        untold = sum(not person.told for person in here.people)
+        return Report(
+            "R19",
+            f"Redis back without its data, subscriptions cut {cuts} times meanwhile, {people} + {stock} "
+            f"clients, {rate:.0f} msg/s",
+            verdict,
+            {"connections killed": str(killed), "clients that were not told": str(untold)},
+            verdict.clean and not untold and killed > 0,
+        )
+
+
 async def cut_subscribers(
     directory: Path, seed: int, *, people: int, rate: float, stock: int, seconds: int, quiet: bool
 ) -> Report:
@@ -67,6 +102,39 @@ async def cut_subscribers(
                 "clients that noticed": str(len(here.resumes)),
             },
             verdict.clean and not verdict.told and not here.resumes,
+        )
+
+
+async def cut_inside_messages(
+    directory: Path, seed: int, *, people: int, rate: float, seconds: float, quiet: bool
+) -> Report:
+    """R13: one notification to 32 users is 32 copies under one offset; connections are cut between them."""
+    async with world("R13", directory, seed, quiet=quiet) as here:
+        await here.populate(people, rooms=1)
+        here.group(32, streams=4)
+        publisher = here.publish_to_groups(rate, padding=3_000)
+        await here.pass_time(1, "warm")
+        killed = 0
+        ends_at = time.monotonic() + seconds
+        with here.valkey.client() as client:
+            while time.monotonic() < ends_at:
+                await here.pass_time(0.25, f"{killed} connections cut")
+                killed += client.client_kill_filter(_type="pubsub")
+        verdict = await here.settle()
+        gaps = [await node.metric("notify_gap_messages_total") for node in here.nodes]
+        told = [await node.metric("notify_gaps_lost_total") for node in here.nodes]
+        return Report(
+            "R13",
+            f"CLIENT KILL TYPE pubsub four times a second for {seconds:.0f} s, {people} clients, "
+            f"{len(publisher.accepted) / (seconds + 1):.0f} notifications/s to 32 users each",
+            verdict,
+            {
+                "connections killed": str(killed),
+                "messages healed": f"{sum(gaps):.0f}",
+                "channels told of a gap": f"{sum(told):.0f}",
+                "clients that noticed": str(len(here.resumes)),
+            },
+            verdict.clean and not verdict.told and not here.resumes and not any(told) and killed > 0,
         )
 
 

@@ -14,7 +14,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.chaos.record import Record
-from tests.tokens import mint
+from tests.support.tokens import mint
 
 
 @dataclass
@@ -27,6 +27,8 @@ class Person(Record):
     addresses: Callable[[], Sequence[str]] = list
     rng: random.Random = field(default_factory=random.Random)
     local_address: str | None = None
+    token: Callable[..., str] = mint
+    """Signs its tokens, one for each connect: `token(user, join=[...])`."""
     _pid: str | None = None
     _offset: str | None = None
     _silence_s: float = 60.0
@@ -49,7 +51,6 @@ class Person(Record):
             self._websocket.transport.abort()
 
     async def _run(self) -> None:
-        token = mint(self.user, join=list(self.rooms))
         options: dict[str, Any] = {"local_addr": (self.local_address, 0)} if self.local_address else {}
         while True:
             address = self.rng.choice(list(self.addresses()))
@@ -63,7 +64,7 @@ class Person(Record):
                     **options,
                 ) as websocket:
                     self._websocket = websocket
-                    await self._converse(websocket, token)
+                    await self._converse(websocket, self.token(self.user, join=list(self.rooms)))
                     websocket.transport.abort()
             except (OSError, EOFError, websockets.WebSocketException, TimeoutError):
                 pass  # what the clients that are watched here are for
@@ -73,7 +74,7 @@ class Person(Record):
             await asyncio.sleep(self.rng.uniform(0.05, 0.3))
 
     async def _converse(self, websocket: ClientConnection, token: str) -> None:
-        auth = {"token": token}
+        auth: dict[str, str | None] = {"token": token}
         if self._pid is not None:
             auth |= {"pid": self._pid, "offset": self._offset}
         await websocket.send("40" + json.dumps(auth))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
@@ -10,6 +11,11 @@ from typing import Literal
 Mode = Literal["pass", "stall", "refuse"]
 Choose = Callable[[str], Sequence[int]]
 """From the address of a client to the ports to try, in this order."""
+
+COPY = re.compile(rb"\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n[^\r]*:topic:")
+"""How Redis begins what it sends to a subscriber of a channel's topic."""
+COPY_BYTES = 80
+"""What such a beginning may have, with a prefix of tests."""
 
 
 class _Passage:
@@ -21,6 +27,8 @@ class _Passage:
         self.deserted = False
         """The near side is gone, and the far side has not been told."""
         self.stalled = False
+        self.carried = b""
+        """The end of what the target sent, where the beginning of a copy may have been torn apart."""
 
 
 class Proxy:
@@ -35,6 +43,8 @@ class Proxy:
         self.port = 0
         self._choose: Choose = (lambda _: [target]) if isinstance(target, int) else target
         self._mode: Mode = "pass"
+        self._copies: int | None = None
+        self._allowed: int | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
@@ -75,6 +85,24 @@ class Proxy:
         """Let one connection, counted as they came, pass nothing on until `mode` is called."""
         self._passages[number].stalled = True
 
+    def stall_after(self, count: int) -> None:
+        """Let that many bytes more through to the target, of all connections together, and then stall."""
+        self._allowed = count
+
+    @property
+    def has_stalled(self) -> bool:
+        """True while nothing is passed on."""
+        return not self._flowing.is_set()
+
+    def cut_after(self, copies: int) -> None:
+        """Let that many messages of channels through, and cut the connection before the next one."""
+        self._copies = copies
+
+    @property
+    def has_cut(self) -> bool:
+        """True when what `cut_after` asked for has happened."""
+        return self._copies is None
+
     def cut(self) -> None:
         """Reset all connections."""
         for passage in list(self._passages):
@@ -109,7 +137,7 @@ class Proxy:
         passage = _Passage(writer, far_writer)
         self._passages.append(passage)
         forth = asyncio.create_task(self._pump(passage, reader, far_writer))
-        back = asyncio.create_task(self._pump(passage, far_reader, writer))
+        back = asyncio.create_task(self._pump(passage, far_reader, writer, counted=True))
         try:
             await asyncio.wait([forth, back], return_when=asyncio.FIRST_COMPLETED)
             if passage.deserted:
@@ -129,7 +157,12 @@ class Proxy:
         raise ConnectionRefusedError("no target takes connections")
 
     async def _pump(
-        self, passage: _Passage, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        passage: _Passage,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        counted: bool = False,
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
@@ -138,5 +171,34 @@ class Proxy:
                     await asyncio.sleep(0.02)
                 if passage.deserted:
                     continue
+                if counted and self._copies is not None:
+                    passed = self._up_to_the_cut(passage, data)
+                    if passed is not None:
+                        writer.write(passed)
+                        await writer.drain()
+                        return
+                if not counted and self._allowed is not None:
+                    passed, data = data[: self._allowed], data[self._allowed :]
+                    self._allowed -= len(passed)
+                    writer.write(passed)
+                    if data:
+                        self._allowed = None
+                        self.mode("stall")
+                        await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()
+
+    def _up_to_the_cut(self, passage: _Passage, data: bytes) -> bytes | None:
+        """What of `data` still passes when the connection is to be cut in it; None when it is not."""
+        assert self._copies is not None
+        carried = len(passage.carried)
+        text = passage.carried + data
+        for found in COPY.finditer(text):
+            if self._copies == 0:
+                self._copies = None
+                return data[: max(0, found.start() - carried)]
+            self._copies -= 1
+        # What has been counted must not be counted again with the next piece.
+        last = max((found.end() for found in COPY.finditer(text)), default=0)
+        passage.carried = text[max(last, len(text) - COPY_BYTES) :]
+        return None

@@ -7,12 +7,12 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.tokens import API_KEY
+from tests.support.tokens import API_KEY
 
 
 @dataclass(slots=True)
@@ -28,8 +28,8 @@ class Accepted:
 class Publisher:
     """Numbers the notifications of each stream and posts them one after the other, with a key each.
 
-    A stream is `u:<user>`, `r:<room>` or `all`. One stream is always posted by one task, so its numbers say
-    in which order its notifications were accepted.
+    A stream is `u:<user>`, `r:<room>`, `g:<group>` (a list of users, see `groups`) or `all`. One stream is
+    always posted by one task, so its numbers say in which order its notifications were accepted.
     """
 
     streams: Sequence[str]
@@ -38,6 +38,9 @@ class Publisher:
     rng: random.Random
     workers: int = 8
     timeout_s: float = 5.0
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    padding: int = 0
+    """Characters of text in each notification."""
     accepted: list[Accepted] = field(default_factory=list)
     answers: Counter[int | str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
@@ -79,8 +82,13 @@ class Publisher:
 
     async def _post(self, session: aiohttp.ClientSession, stream: str, number: int, key: str) -> None:
         kind, _, name = stream.partition(":")
-        to = {"u": {"user": name}, "r": {"room": name}, "all": {"all": True}}[kind]
-        body = {"to": to, "title": f"{stream}#{number}"}
+        users = list(self.groups.get(name, ()))
+        to = {"u": {"user": name}, "r": {"room": name}, "g": {"users": users}, "all": {"all": True}}[kind]
+        body = {
+            "to": to,
+            "title": f"{stream}#{number}",
+            **({"body": "x" * self.padding} if self.padding else {}),
+        }
         while True:
             address = self.rng.choice(list(self.addresses()))
             began = time.monotonic()

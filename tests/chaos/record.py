@@ -26,6 +26,8 @@ class Record:
 
     user: str
     rooms: Sequence[str]
+    groups: Sequence[str] = ()
+    """Lists of users that it is on: what is posted to all of a list is one notification to many."""
     arrivals: list[Arrival] = field(default_factory=list)
     told: list[tuple[float, float]] = field(default_factory=list)
     resumes: list[float] = field(default_factory=list)
@@ -37,7 +39,8 @@ class Record:
     @property
     def streams(self) -> set[str]:
         """The streams it is to receive."""
-        return {f"u:{self.user}", *(f"r:{room}" for room in self.rooms), "all"}
+        lists = (f"g:{group}" for group in self.groups)
+        return {f"u:{self.user}", *(f"r:{room}" for room in self.rooms), *lists, "all"}
 
     def took(self, title: str, offset: str, at: float) -> None:
         """A notification came. Its title is `<stream>#<number>`."""

@@ -12,7 +12,7 @@ import aiohttp
 import psutil
 
 from tests.chaos.world import Report, World, world
-from tests.tokens import API_KEY, mint
+from tests.support.tokens import API_KEY, mint
 
 # fmt: off
 PACKETS = [
@@ -32,6 +32,18 @@ BODIES = [
     b'{"notifications":[]}', b'{"to":{"user":"\\ud800"}}', b"x" * 200_000,
 ]
 # fmt: on
+
+
+MESSAGES = [
+    "5",
+    "true",
+    "null",
+    "[]",
+    "{}",
+    "[" * 5000,
+    '{"method":"emit","event":"x","data":' + "[" * 500 + "]" * 500 + "}",
+    '1-999999999999999-0 - -\n["x","1-999999999999999-0"]',
+]
 
 
 def mutated(rng: random.Random, text: str) -> str:
@@ -166,9 +178,7 @@ def _messages(here: World, count: int) -> None:
     with here.valkey.client() as client:
         pipeline = client.pipeline(transaction=False)
         for number in range(count):
-            text = here.rng.choice(
-                ("5", "true", "null", "[]", "{}", '{"method":"emit"}', '{"method":[]}', "canary a b")
-            )
+            text = here.rng.choice((*MESSAGES, '{"method":"emit"}', '{"method":[]}', "canary a b"))
             if here.rng.random() < 0.5:
                 text = mutated(
                     here.rng, here.rng.choice(('{"method":"disconnect","sid":7}', "canary 1:2 x-1-0"))

@@ -7,9 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-from tests import debian
+from tests.chaos.foreign import Foreigners
 from tests.chaos.world import Report, World, answers_of, quantile, resume_figures, world
 from tests.k8s.nginx import Nginx
+from tests.support import debian
 
 
 async def killed_node(
@@ -64,6 +65,8 @@ async def rolling_restart(
 
 async def _roll(here: World, people: int, rate: float, stock: int, behind: str) -> Report:
     await here.populate(people, rooms=max(1, people // 10), stock=stock)
+    foreigners = Foreigners()
+    await foreigners.connect(here, here.public()[0] if here.public else here.balancer.url)
     publisher = here.publish(rate)
     await here.pass_time(1, "warm")
     exits, codes = [], []
@@ -81,6 +84,7 @@ async def _roll(here: World, people: int, rate: float, stock: int, behind: str) 
         await node.start()
         await here.pass_time(1, f"{node.name} is back")
     verdict = await here.settle()
+    await here.until(lambda: foreigners.all_connected)
     errors = sum(n for status, n in publisher.answers.items() if isinstance(status, int) and status >= 500)
     broken = sum(n for status, n in publisher.answers.items() if isinstance(status, str))
     return Report(
@@ -94,8 +98,9 @@ async def _roll(here: World, people: int, rate: float, stock: int, behind: str) 
             "exit time": f"{max(exits):.1f} s at most",
             "reconnects at the peak": f"{peak:.0f}/s",
             **resume_figures(here),
+            **foreigners.figures(),
         },
-        verdict.clean and not verdict.told and not errors and set(codes) == {0},
+        verdict.clean and not verdict.told and not errors and set(codes) == {0} and foreigners.all_connected,
     )
 
 

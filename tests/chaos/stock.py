@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.record import Record
-from tests.clients.javascript import JavaScript, JsClient
-from tests.tokens import mint
+from tests.support.clients.javascript import JavaScript, JsClient
+from tests.support.tokens import mint
 
 
 @dataclass
@@ -20,6 +21,8 @@ class StockPerson(Record):
     local_address: str = "127.0.0.1"
     reasons: list[str] = field(default_factory=list)
     """Why its connection was lost, each time."""
+    token: Callable[..., str] = mint
+    """Signs its token."""
     _client: JsClient | None = None
 
     async def start(self) -> None:
@@ -28,7 +31,7 @@ class StockPerson(Record):
             self.url,
             heard=self._heard,
             transports=[self.transport],
-            auth={"token": mint(self.user, join=list(self.rooms))},
+            auth={"token": self.token(self.user, join=list(self.rooms))},
             localAddress=self.local_address,
             timeout=5000,  # the one option that is not the default: what a frozen node costs a client at most
         )

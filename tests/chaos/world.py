@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ from tests.chaos.person import Person
 from tests.chaos.proxy import Proxy
 from tests.chaos.publisher import Publisher
 from tests.chaos.stock import StockPerson
-from tests.clients.javascript import JavaScript
-from tests.cluster import Cluster, Node
-from tests.valkey import Valkey
+from tests.support.clients.javascript import JavaScript
+from tests.support.cluster import Cluster, Node
+from tests.support.tokens import mint
+from tests.support.valkey import Valkey
 
 SETTINGS = {"NOTIFY_LOG_LEVEL": "info", "NOTIFY_RECOVERY_MAX_MESSAGES": "5000"}
 
@@ -47,6 +48,7 @@ class World:
     publisher: Publisher | None = None
     public: Callable[[], Sequence[str]] | None = None
     internal: Callable[[], Sequence[str]] | None = None
+    token: Callable[..., str] = mint
     notes: list[str] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
 
@@ -83,6 +85,7 @@ class World:
             person = Person(f"user-{number}", [f"room-{number % rooms}"], rng=rng)
             person.addresses = self.public or self._public
             person.local_address = _loopback(number)
+            person.token = self.token
             self.people.append(person)
         if stock:
             javascript = await self.stack.enter_async_context(JavaScript())
@@ -95,20 +98,41 @@ class World:
                         url=self.public()[0] if self.public else self.balancer.url,
                         transport=("websocket", "polling")[number % 2],
                         local_address=_loopback(people + number),
+                        token=self.token,
                     )
                 )
         for begin in range(0, len(self.people), 50):
             for one in self.people[begin : begin + 50]:
                 await one.start()
-            assert await self.until(
-                lambda end=begin + 50: all(one.connected_at for one in self.people[:end])
-            ), "they do not get in"
+
+            def connected(end: int = begin + 50) -> bool:
+                return all(one.connected_at for one in self.people[:end])
+
+            assert await self.until(connected), "they do not get in"
 
     def _public(self) -> list[str]:
         if self.fronts:
             ports = {node.name: front.port for node, front in zip(self.nodes, self.fronts, strict=True)}
             return [f"http://127.0.0.1:{ports[node.name]}" for node in self.balancer.ready]
         return [node.url for node in self.balancer.ready]
+
+    def group(self, size: int, *, streams: int) -> None:
+        """Put the people on lists of that many users each; several streams go to each list."""
+        for number, person in enumerate(self.people):
+            person.groups = [f"group-{number // size}-{stream}" for stream in range(streams)]
+
+    def publish_to_groups(self, rate: float, *, padding: int) -> Publisher:
+        """Begin to post to the lists that people were put on, and to nobody else, with that much text."""
+        members: dict[str, list[str]] = {}
+        for person in self.people:
+            for group in person.groups:
+                members.setdefault(group, []).append(person.user)
+        internal = self.internal or (lambda: [node.internal_url for node in self.balancer.ready])
+        rng = random.Random(self.rng.random())
+        streams = [f"g:{group}" for group in members]
+        self.publisher = Publisher(streams, internal, rate, rng, groups=members, padding=padding)
+        self.publisher.start()
+        return self.publisher
 
     def publish(self, rate: float, *, timeout_s: float = 5.0) -> Publisher:
         """Begin to post to the people and to their rooms."""
@@ -184,19 +208,25 @@ async def world(
     proxied: bool = False,
     fronted: bool = False,
     quiet: bool = False,
+    machines: Sequence[Mapping[str, str]] = (),
     **settings: str,
 ) -> AsyncIterator[World]:
     """`async with world("R1", path, seed) as here:`
 
     With `proxied` each node reaches Redis by a proxy; with `fronted` the clients reach each node by one.
+    `machines` are environments of one node each, instead of `nodes` that are alike.
     """
     directory.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        cluster = Cluster(0 if proxied else nodes, directory=directory, environ={**SETTINGS, **settings})
+        cluster = Cluster(
+            0 if proxied or machines else nodes, directory=directory, environ={**SETTINGS, **settings}
+        )
         stack.push_async_callback(cluster.stop)
         proxies = [await _started(stack, Proxy(cluster.valkey.port)) for _ in range(nodes if proxied else 0)]
         for proxy in proxies:
             cluster.add(NOTIFY_REDIS_URL=f"redis://127.0.0.1:{proxy.port}")
+        for environ in machines:
+            cluster.add(**environ)
         await cluster.start()
         balancer = await _started(stack, Balancer(cluster.nodes))
         fronts = [await _started(stack, Proxy(node.port)) for node in cluster.nodes if fronted]

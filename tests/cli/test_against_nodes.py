@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.cli.test_commands import QUIET
-from tests.cluster import Cluster
-from tests.tokens import API_KEY, JWT_SECRET, mint
+from tests.support.cluster import Cluster
+from tests.support.tokens import API_KEY, JWT_SECRET, mint
 
 
 async def notify(*arguments: str, **environ: str) -> tuple[int, str, str]:
@@ -151,6 +151,140 @@ async def test_keys_are_made_used_listed_and_revoked(cluster: Cluster, unique: s
     assert "/name" in errors
 
 
+async def test_the_secret_of_the_cluster_is_replaced_and_the_former_one_stays_for_a_while(cluster: Cluster):
+    with cluster.valkey.client() as client:
+        before = client.hget("notify:cluster_secret", "newest")
+        assert isinstance(before, bytes), "the first node has made one"
+        code, printed, told = await notify("cluster", "rotate-secret", REDIS_URL=cluster.valkey.url)
+        assert (code, printed) == (0, "")
+        assert "within 5 s" in told
+        assert "for 30 s" in told
+        assert client.hget("notify:cluster_secret", "newest") != before
+        assert client.hexists("notify:cluster_secret", before.decode())
+        assert before.decode() not in told
+
+
 async def test_keys_find_the_embedded_server_of_a_data_directory(cluster: Cluster):
     code, _, _ = await notify("keys", "list", DATA_DIR=str(cluster.valkey.directory))
     assert code == 0
+
+
+async def test_listen_ends_with_its_reader_though_nothing_more_comes(cluster: Cluster, unique: str):
+    """`notify listen | head -1`."""
+    command = f"{sys.executable} -m notify listen --url {cluster.nodes[0].url} --token {mint(unique)}"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}",
+        env=QUIET, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, errors = await asyncio.wait_for(process.communicate(), 20)
+    first, code = out.decode().splitlines()
+    assert "session:ready" in first
+    assert code == "0"
+    assert b"Traceback" not in errors
+
+
+async def test_listen_with_a_closed_output_ends_at_the_first_event(cluster: Cluster, unique: str):
+    command = f"{sys.executable} -m notify listen --url {cluster.nodes[0].url} --token {mint(unique)} >&-"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, env=QUIET, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert errors.decode().splitlines()[-1] == "Error: standard output is closed."
+
+
+async def test_listen_tells_an_unknown_namespace_and_the_wrong_port(cluster: Cluster, unique: str):
+    node = cluster.nodes[0]
+    arguments = ("listen", "--token", mint(unique), "--url")
+    code, _, errors = await notify(*arguments, node.url, "--namespace", "/nope")
+    assert code == 1
+    assert "no namespace /nope" in errors
+    assert "NOTIFY_NAMESPACES" in errors
+    code, _, errors = await notify(*arguments, node.internal_url)
+    assert code == 1
+    assert "Is --url the public port" in errors
+
+
+async def test_a_collapse_key_takes_the_place_of_the_older_one(cluster: Cluster, unique: str):
+    node = cluster.nodes[0]
+    arguments = ("send", "--user", unique, "--collapse-key", "build", "--url", node.internal_url, "--title")
+    for title in ("Building", "Built"):
+        code, _, errors = await notify(*arguments, title, API_KEY=API_KEY)
+        assert (code, errors) == (0, "")
+    _, page = await node.request("GET", f"/v1/users/{unique}/inbox")
+    assert [entry["title"] for entry in page["data"]] == ["Built"]
+
+
+async def test_an_inbox_is_shown_marked_and_counted_again(cluster: Cluster, unique: str):
+    redis = {"REDIS_URL": cluster.valkey.url}
+    ids = [
+        (await cluster.nodes[0].post({"to": {"user": unique}, "title": f"No.\n{number}", "category": "ci"}))[
+            1
+        ]["id"]
+        for number in range(3)
+    ]
+    code, listed, note = await notify("inbox", unique, "--limit", "2", **redis)
+    assert code == 0
+    assert [line.split()[0] for line in listed.splitlines()] == ids[:0:-1]
+    assert "No. 2" in listed, "on one line"
+    assert note.startswith("3 unseen, 3 unread, 3 in all; more with --after ")
+    code, rest, _ = await notify("inbox", unique, "--after", note.split()[-1], "--json", **redis)
+    assert [entry["id"] for entry in json.loads(rest)["data"]] == ids[:1]
+
+    code, _, note = await notify("inbox", unique, "--mark", "read", ids[0], "ntf_unknown", **redis)
+    assert (code, note) == (0, "1 marked as read.\nntf_unknown is not in the inbox.\n")
+    code, marked, _ = await notify(
+        "inbox", unique, "--mark", "archived", "--up-to", ids[1], "--category", "ci", "--json", **redis
+    )
+    assert json.loads(marked)["counts"] == {"unseen": 1, "unread": 1, "total": 1}
+    assert (await notify("inbox", unique, "--check", **redis))[0] == 0
+    with cluster.valkey.client() as client:
+        (key,) = client.scan_iter(f"*:inbox:{{{unique}}}:entries", count=1000)
+        client.hdel(key, ids[2].removeprefix("ntf_"))
+        code, found, _ = await notify("inbox", unique, "--check", **redis)
+        assert code == 1
+        assert "is stored" in found
+        client.delete(*client.scan_iter(f"*:inbox:{{{unique}}}*", count=1000))
+
+    for wrong, sentence in (
+        (["--mark", "read"], "ids give either ids or up_to."),
+        (["--up-to", "x"], "need --mark."),
+        (["--mark", "snoozed", "x", "--until", "tomorrow"], "until must be an RFC 3339 time"),
+        (["--check", "--mark", "read"], "not both"),
+    ):
+        code, _, errors = await notify("inbox", unique, *wrong, **redis)
+        assert code == 2, wrong
+        assert sentence in errors
+
+
+async def test_a_notification_is_shown_and_retracted(cluster: Cluster, unique: str):
+    node = cluster.nodes[1]
+    others = f"{unique}-bo"
+    sent = ("send", "--user", unique, "--user", others, "--title", "Line\nbreak", "--url", node.internal_url)
+    _, id_, _ = await notify(*sent, API_KEY=API_KEY)
+    id_ = id_.strip()
+    reached = {"URL": node.internal_url, "API_KEY": API_KEY}
+    await node.request("POST", f"/v1/users/{unique}/inbox/mark", json={"as": "seen", "ids": [id_]})
+    code, out, errors = await notify("show", id_, "--recipients", **reached)
+    assert (code, errors) == (0, "")
+    first, *rest = out.splitlines()
+    assert first == f"{id_}  accepted  Line break"
+    assert "  for 2 in all: 1 delivered, 1 seen, 0 read, 0 archived" in rest
+    assert rest[-1] == f"  {others}  not delivered"
+    assert rest[-2].startswith(f"  {unique}  seen 20")
+    code, out, _ = await notify("show", id_, "--json", **reached)
+    assert (code, json.loads(out)["recipients"], "users" in json.loads(out)) == (0, 2, False)
+
+    for _ in range(2):
+        assert await notify("retract", id_, **reached) == (0, "", "")
+    code, out, _ = await notify("show", id_, **reached)
+    assert (code, out.splitlines()[0]) == (0, f"{id_}  retracted")
+
+    unknown = "ntf_01JD3Y6Z2M8Q4T0V5W7X9B1C3E"
+    code, out, errors = await notify("retract", unknown, id_, **reached)
+    assert (code, out) == (1, "")
+    assert errors.startswith(f"{unknown}: Not found (404 not_found)")
+    code, _, errors = await notify("show", "no/such?id", **reached)
+    assert (code, "Not found (404 not_found)" in errors) == (1, True)
+    code, _, errors = await notify("show", id_, URL=node.internal_url)
+    assert (code, "NOTIFY_API_KEY" in errors) == (2, True)

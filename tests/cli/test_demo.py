@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from notify.cli.demo import Demo
-from notify.cli.supervisor import DevNode, Supervisor
-from tests.ports import free_port
+from notify.cli.devserver.demo import Demo
+from notify.cli.devserver.page import Page
+from notify.cli.devserver.supervisor import DevNode, Supervisor
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -32,8 +33,7 @@ async def client(tmp_path: Path) -> AsyncIterator[TestClient[Any, Any]]:
     demo = Demo(
         supervisor=Supervisor([node]),
         port=port,
-        page=page,
-        vendor=vendor,
+        page=Page(page, vendor),
         api_key="the-key",
         token=lambda user: f"token-of-{user}",
     )
@@ -88,6 +88,7 @@ async def test_nothing_else_is_served(client: TestClient[Any, Any], path: str):
 
 async def test_only_loopback_names_are_answered(client: TestClient[Any, Any]):
     port = client.port
+    assert port is not None
     for host in (f"localhost:{port}", f"127.0.0.1:{port}"):
         assert await status(client, "/demo/config.json", Host=host) == 200
     for host in (
@@ -99,9 +100,40 @@ async def test_only_loopback_names_are_answered(client: TestClient[Any, Any]):
         assert await status(client, "/demo/config.json", Host=host) == 403
 
 
+async def test_pages_on_other_ports_of_this_machine_may_import_the_stock_client_and_nothing_else(
+    client: TestClient[Any, Any],
+):
+    module, config = "/demo/vendor/socket.io.esm.min.js", "/demo/config.json"
+    for origin in (
+        "http://localhost:5173",
+        "http://127.0.0.1:3000",
+        "https://localhost:5173",
+        "http://[::1]:1",
+    ):
+        async with client.get(module, headers={"Origin": origin}) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+            assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+        async with client.get(config, headers={"Origin": origin}) as response:
+            assert "Access-Control-Allow-Origin" not in response.headers
+            assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    for origin in (
+        "http://evil.example",
+        "http://localhost.evil.example:5173",
+        "null",
+        "http://10.0.0.1:5173",
+    ):
+        async with client.get(module, headers={"Origin": origin}) as response:
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
 async def test_posts_that_another_page_caused_are_refused(client: TestClient[Any, Any]):
     mine = f"http://localhost:{client.port}"
-    for path in ("/demo/nodes/node-1/kill", "/demo/nodes/node-1/drain", "/demo/api/notifications"):
+    for method, path in (
+        ("POST", "/demo/nodes/node-1/kill"),
+        ("POST", "/demo/nodes/node-1/drain"),
+        ("POST", "/demo/api/notifications"),
+        ("DELETE", "/demo/api/notifications/ntf_0"),
+    ):
         for refused in (
             {"Origin": "http://evil.example"},
             {"Origin": "null"},
@@ -110,9 +142,9 @@ async def test_posts_that_another_page_caused_are_refused(client: TestClient[Any
             {"Sec_Fetch_Site": "same-site"},
             {"Origin": mine, "Sec_Fetch_Site": "cross-site"},
         ):
-            assert await status(client, path, "POST", **refused) == 403
+            assert await status(client, path, method, **refused) == 403
         for let_in in ({}, {"Origin": mine}, {"Origin": mine, "Sec_Fetch_Site": "same-origin"}):
-            assert await status(client, path, "POST", **let_in) in (409, 503)  # the node of this test is down
+            assert await status(client, path, method, **let_in) in (409, 503)  # the node of this test is down
 
 
 async def test_without_a_node_a_post_is_answered_as_a_problem(client: TestClient[Any, Any]):

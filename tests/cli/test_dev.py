@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +17,9 @@ import psutil
 import pytest
 
 from tests.cli.test_commands import QUIET
-from tests.ports import free_port
+from tests.support.ports import free_port
 
-UP = "Ctrl-C ends all of it."
+UP = "Ctrl-C stops everything."
 
 
 class Dev:
@@ -37,6 +38,7 @@ class Dev:
 
     async def said(self, text: str) -> None:
         """Wait until it has printed that."""
+        assert self._reading is not None
         async with asyncio.timeout(40):
             while text not in self.printed:
                 assert self.process.returncode is None or not self._reading.done(), self.printed
@@ -160,7 +162,7 @@ async def test_nodes_that_are_killed_or_drained_come_back_and_posts_go_on(tmp_pa
         await running.until(lambda nodes: all(node["alive"] for node in nodes) and nodes[1]["restarts"] == 1)
         assert (await running.call("POST", "nodes/node-9/kill"))[0] == 404
         assert "node-1 was killed (SIGKILL)" in running.printed
-        assert "node-2 drained" in running.printed
+        assert "node-2 has drained" in running.printed
 
 
 async def test_killed_it_leaves_nothing_running_and_starts_again_on_its_data(tmp_path: Path):
@@ -211,3 +213,51 @@ async def test_other_ends_are_as_orderly(tmp_path: Path, sign: signal.Signals):
         running.process.send_signal(sign)
         assert await running.ended() == 0
         await gone(family)
+
+
+async def test_a_port_that_is_asked_for_and_taken_is_an_error(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        async with dev(tmp_path, "--port", str(port)) as running:
+            await asyncio.wait_for(running.process.wait(), 20)
+            assert running.process.stdout is not None
+            printed = (await running.process.stdout.read()).decode()
+    assert running.process.returncode == 1
+    assert f"Port {port} is taken: choose another with --port." in printed
+    assert "Traceback" not in printed
+
+
+async def test_keys_find_the_one_that_runs_here_and_ask_when_several_do(tmp_path: Path):
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+
+    async def keys() -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "notify", "keys", "create", "mine",
+            cwd=below, env=QUIET, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await asyncio.wait_for(process.communicate(), 20)
+        return process.returncode or 0, printed.decode()
+
+    code, printed = await keys()
+    assert code == 2
+    assert "no `make dev` runs in this directory or one above it" in printed
+    async with dev(tmp_path, "--nodes", "1", "--no-demo") as first:
+        await first.up()
+        code, printed = await keys()
+        assert code == 0
+        assert f"`notify dev` running in {tmp_path}/.notify/dev." in printed
+        (key,) = [line for line in printed.splitlines() if " " not in line]
+        (api,) = re.findall(r"its API: (http://localhost:\d+)/docs", first.printed)
+        headers = {"Authorization": f"Bearer {key}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{api}/v1/notifications", json={"to": {"user": "ada"}}) as response,
+        ):
+            assert response.status == 202
+        async with dev(tmp_path, "--nodes", "1", "--no-demo") as second:
+            await second.up()
+            code, printed = await keys()
+            assert code == 2
+            assert "NOTIFY_DATA_DIR" in printed
+            assert ".notify/dev-2" in printed

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from notify.tether import birth
+from notify.embedded.child import process_start_time
 from tests.cli.test_commands import QUIET
-from tests.cluster import Node
-from tests.tokens import API_KEY, JWT_SECRET
+from tests.support.cluster import Node
+from tests.support.tokens import API_KEY, JWT_SECRET
 
 
 class EmbeddedNode(Node):
@@ -58,7 +58,7 @@ async def test_it_serves_and_ends_with_its_valkey(node: EmbeddedNode):
     valkey = node.valkey.pid
     assert await posted(node) == 202
     assert await node.terminate() == 0
-    assert birth(valkey) is None
+    assert process_start_time(valkey) is None
 
 
 async def test_what_was_accepted_is_there_after_sigkill(node: EmbeddedNode):

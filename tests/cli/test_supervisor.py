@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from notify.cli.ports import Ports, is_free
-from notify.cli.supervisor import DevNode, StartFailed, Supervisor
+from notify.cli.devserver.ports import Ports, is_free
+from notify.cli.devserver.supervisor import DevNode, StartFailed, Supervisor
 from tests.cli.test_commands import QUIET
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 async def test_a_node_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path):
@@ -24,7 +24,7 @@ async def test_a_node_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path)
     supervisor = Supervisor([node])
     try:
         with pytest.raises(
-            StartFailed, match=r"(?s)node-1 ended as it started.*NOTIFY_JWT_SECRET: Must have 32"
+            StartFailed, match=r"(?s)node-1 exited during its start.*NOTIFY_JWT_SECRET: Must have 32"
         ):
             await supervisor.start()
     finally:

@@ -55,6 +55,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def screen(context: BrowserContext, demo: Demo) -> Iterator[Screen]:
     """The page, both people live on their nodes; afterwards nothing may have gone wrong in its console."""
     demo.wait_until_alive()
+    demo.empty_inboxes()
     screen = Screen(context.new_page(), demo)
     screen.open()
     yield screen

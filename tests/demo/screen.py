@@ -19,16 +19,21 @@ BACK_MS = 20_000
 
 
 class Person:
-    """One person's card."""
+    """One person: the app on their laptop with its bell, their phone with the list, and their toasts."""
 
     def __init__(self, page: Page, name: str) -> None:
         self.name = name
         self.card = page.locator(f"#person-{name.lower()}")
-        self.toasts = self.card.locator(".toast")
-        self.items = self.card.locator(".item")
-        self.titles = self.card.locator(".item-title")
-        self.count = self.card.locator(".bell .count")
-        self.bell = self.card.get_by_role("button", name=f"Notifications for {name}")
+        self.bell = self.card.locator("notify-inbox [part~=bell]")
+        self.count = self.card.locator("notify-inbox [part~=badge]")
+        self.panel = self.card.locator("notify-inbox [part~=panel]")
+        self.read_on_laptop = self.card.locator("article.item:not(.unread)")
+        self.phone = page.locator(f"#phone-{name.lower()}")
+        self.items = self.phone.get_by_role("article")
+        self.titles = self.phone.locator("article .title")
+        self.unread = self.phone.locator("article.unread")
+        self.strip = page.get_by_role("region", name=f"Toasts for {name}")
+        self.toasts = self.strip.locator(".toast")
         self.badge = self.card.locator(".recovered")
         self.journal = self.card.locator(".journal-lines")
         self.messages = self.card.locator(".message")
@@ -38,9 +43,14 @@ class Person:
         return self.card.get_by_role("button", name=name)
 
     def live_on(self, node: str, timeout: int = BACK_MS) -> None:
-        expect(self.card.locator(".status-text")).to_contain_text(f"Live on {node}", timeout=timeout)
+        status = self.card.locator(".bar .status-text")
+        expect(status).to_contain_text(f"Live on {node}", timeout=timeout)
+
+    def phone_is_live(self) -> None:
+        expect(self.phone.locator(".status-text")).to_contain_text("Live on", timeout=BACK_MS)
 
     def join(self, room: str) -> None:
+        self.card.locator("details", has_text="Rooms").evaluate("rooms => { rooms.open = true; }")
         self.card.get_by_label("Room", exact=True).fill(room)
         self.button("Join").click()
         expect(self.chips.filter(has_text=room)).to_be_visible()
@@ -68,16 +78,22 @@ class Screen:
         self.page.goto(self.demo.page)
         self.ada.live_on("node-1")
         self.bo.live_on("node-2")
+        for person in (self.ada, self.bo):
+            person.phone_is_live()
 
-    def post(self, to: str = "Everyone", **fields: str) -> None:
-        """Fills the form in and posts: `title=`, `body=`, `link=`, `category=`, `priority=`."""
+    def post(self, *to: str, **fields: str) -> None:
+        """Fills the form in (title, body, link, category, priority) and posts, to both by default."""
         composer = self.page.locator("#composer")
-        composer.get_by_label("To", exact=True).select_option(label=to)
+        composer.evaluate("composer => { composer.open = true; }")
+        for target in ("Ada", "Bo", "A room", "Everyone"):
+            box = composer.get_by_role("checkbox", name=target)
+            box.set_checked(target in (to or ("Ada", "Bo")), force=True)
         priority = fields.pop("priority", "normal")
         composer.get_by_role("radio", name=priority).check(force=True)
         for name in ("Title", "Body", "Link", "Category"):
             composer.get_by_label(name, exact=True).fill(fields.get(name.lower(), ""))
         composer.get_by_role("button", name="Post", exact=True).click()
+        expect(self.answer()).not_to_have_text("Posting …")  # a small screen folds the form when it is done
 
     def answer(self) -> Locator:
         return self.page.locator("#composer .answer")

@@ -54,6 +54,24 @@ class Demo:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Asks the API of a node, as a backend does."""
+        request = urllib.request.Request(
+            self.config["api"]["url"] + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self.secrets['api_key']}"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def empty_inboxes(self) -> None:
+        """Everybody begins with nothing, whatever the test before has left."""
+        for person in self.config["people"]:
+            inbox = f"/v1/users/{person['id']}/inbox"
+            rev = self.call("GET", f"{inbox}?limit=0")["rev"]
+            self.call("POST", f"{inbox}/mark", {"as": "deleted", "up_to": rev})
+
     def all_alive(self) -> bool:
         answer = self.get("nodes")
         nodes = answer if isinstance(answer, list) else answer["nodes"]

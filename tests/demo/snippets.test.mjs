@@ -8,7 +8,8 @@ import { pathToFileURL } from "node:url";
 import { transformSync } from "esbuild";
 import { Window } from "happy-dom";
 
-const { NOTIFY_URL: url, NOTIFY_TOKEN: token, NOTIFY_POST: post, NOTIFY_USER: user } = process.env;
+const { NOTIFY_URL: url, NOTIFY_POST: post, NOTIFY_USER: user } = process.env;
+const token = async () => process.env.NOTIFY_TOKEN;
 const readme = readFileSync(new URL("../../client-demo/README.md", import.meta.url), "utf8");
 const build = new URL("../../build/snippets/", import.meta.url);
 mkdirSync(build, { recursive: true });

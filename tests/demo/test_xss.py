@@ -36,22 +36,22 @@ def test_payloads_are_text(screen: Screen) -> None:
             }
         )
     expect(screen.ada.count).to_have_text(str(len(CORPUS)))
-    screen.ada.button("Dismiss all").click()
-    while (older := screen.ada.button("Show older")).is_visible():
-        older.click()
-    expect(screen.ada.items).to_have_count(len(CORPUS))
-    shown = page.locator("#person-ada .item-body").evaluate_all(
-        "items => items.map((item) => item.textContent)"
-    )
+    while screen.ada.items.count() < len(CORPUS):
+        screen.ada.items.last.scroll_into_view_if_needed()
+    shown = screen.ada.phone.locator("article .text").evaluate_all("all => all.map((one) => one.textContent)")
     assert shown == CORPUS[::-1]
+    screen.ada.bell.click()
+    expect(screen.ada.panel.get_by_role("article").first).to_be_visible()
     assert page.evaluate("window.pwned ?? null") is None
-    made = page.evaluate(
-        "Array.from(document.querySelectorAll('.item-text *, .toast-text *'), (element) => element.localName)"
-    )
-    assert set(made) <= {"p", "span", "time", "a", "svg", "path"}, made
-    assert (
-        page.evaluate("document.querySelectorAll('[onerror], [onload], [style], iframe, base').length") == 0
-    )
+    for place, allowed in (
+        (".toast", {"span", "p", "strong", "a", "svg", "path", "button"}),
+        ("article", {"span", "p", "div", "a", "svg", "path", "button", "time"}),
+    ):
+        made = page.locator(f"{place} *")
+        assert made.count() > 5
+        assert set(made.evaluate_all("all => all.map((one) => one.localName)")) <= allowed
+        assert page.locator(f"{place} :is([onerror], [onload], [onclick], [style]:not(.tile))").count() == 0
+    assert page.locator(":is([onerror], [onload], iframe, base)").count() == 0
 
 
 def test_messages_between_people_are_text(screen: Screen) -> None:

@@ -48,6 +48,7 @@ def environment(demo: Demo) -> dict[str, str]:
         "NOTIFY_API_KEY": demo.secrets["api_key"],
         "NOTIFY_JWT_SECRET": demo.secrets["jwt_secret"],
         "NOTIFY_URL": demo.config["api"]["url"],
+        "NOTIFY_DATA_DIR": str(demo.directory),  # for commands that work on Redis, as they find a `make dev`
         "TOKEN": demo.person("ada")["token"],
     }
 

@@ -9,7 +9,7 @@ import pytest
 
 from notify.domain import errors
 from notify.domain.notification import RESERVED_EVENTS
-from notify.ingest.openapi import document
+from notify.ingest.openapi.document import document
 from tests.docs.blocks import DOCUMENTS, ROOT
 
 DOCS = ROOT / "docs"
@@ -74,6 +74,18 @@ def test_every_reserved_name_is_listed() -> None:
 def test_pictures_have_words_for_those_who_do_not_see_them() -> None:
     for file in DOCUMENTS:
         assert "![](" not in file.read_text()
-    diagram = (DOCS / "way.svg").read_text()
-    assert "<desc" in diagram
-    assert "<script" not in diagram
+    for diagram in ("way.svg", "house.svg"):
+        text = (DOCS / diagram).read_text()
+        assert "<desc" in text
+        assert "<script" not in text
+
+
+def test_the_architecture_names_every_package_and_only_files_that_exist() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    home = ROOT / "notify"
+    for package in sorted(file.parent.relative_to(home) for file in home.rglob("__init__.py")):
+        if (package.parts and package.parts[0] != "ingest") or package.parts == ("ingest",):
+            assert f"`{package}`" in text, package
+    files = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|lua))`", text))
+    assert files
+    assert [name for name in sorted(files) if not (home / name).exists()] == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify.domain.channel import Channel, own_namespace, owner_of
+from notify.domain.channel import Channel, owner_of
 from notify.domain.names import namespace_fault, room_name_fault
 
 NAMESPACES = st.text(st.sampled_from("ab:%/3A25@é"), max_size=8).map(lambda text: "/" + text)
@@ -56,7 +56,6 @@ def test_what_is_not_an_address(address: str):
 
 
 def test_own_namespaces():
-    assert own_namespace("42") == "/users/42"
     assert owner_of("/users/42") == "42"
     assert owner_of("/users/a/b") == "a/b"
     assert owner_of("/users") is None

@@ -92,8 +92,8 @@ def test_rooms(value: str):
     [
         ("@user/42", "must not begin with `@`"),
         ("@", "must not begin with `@`"),
-        ("project:*", "must not end with `*`: it is one room, not a pattern"),
-        ("*", "must not end with `*`: it is one room, not a pattern"),
+        ("project:*", "must not end with `*`: it names one room, not a pattern"),
+        ("*", "must not end with `*`: it names one room, not a pattern"),
         ("", "must be 1 to 256 characters long"),
         ("a\n", "must not contain control characters"),
         (7, "must be a string"),
@@ -133,7 +133,7 @@ def test_events_are_shorter_than_other_names():
     assert names.event_name_fault("x" * 129) == "must be 1 to 128 characters long"
 
 
-@pytest.mark.parametrize("value", ["/", "/chat", "/users/42", "/a/b:c%2F", "/日本", "/" + "x" * 255, "//"])
+@pytest.mark.parametrize("value", ["/", "/chat", "/users/42", "/a/b:c%2F", "/日本", "/" + "x" * 262, "//"])
 def test_namespaces(value: str):
     assert names.namespace_fault(value) is None
 
@@ -142,14 +142,14 @@ def test_namespaces(value: str):
     ("value", "fault"),
     [
         ("chat", "must begin with `/`"),
-        ("", "must be 1 to 256 characters long"),
-        ("/" + "x" * 256, "must be 1 to 256 characters long"),
+        ("", "must be 1 to 263 characters long"),
+        ("/" + "x" * 263, "must be 1 to 263 characters long"),
         ("/a,b", "must not contain a comma, `?` or whitespace"),
         ("/a?b", "must not contain a comma, `?` or whitespace"),
         ("/a b", "must not contain a comma, `?` or whitespace"),
         ("/a\u2028b", "must not contain a comma, `?` or whitespace"),
         ("/a\n", "must not contain control characters"),
-        ("/users/", "must go on with a user's id"),
+        ("/users/", "must continue with a user's id"),
         (None, "must be a string"),
     ],
 )

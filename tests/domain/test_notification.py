@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify.domain.channel import Channel, own_namespace, owner_of
+from notify.domain.channel import Channel, owner_of
 from notify.domain.notification import Target
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), max_size=4).map(tuple)
@@ -37,9 +37,7 @@ def test_each_channel_once_and_in_order():
 
 @given(TARGETS)
 def test_a_users_own_namespace_has_one_channel(target: Target):
-    namespace = own_namespace(
-        "a",
-    )
+    namespace = "/users/a"
     mine = target.all or "a" in target.users
     assert target.channels(namespace) == ((Channel(namespace, "all"),) if mine else ())
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notify.domain import offset as offset_module
 from notify.domain.offset import Offset
 
 NUMBERS = st.integers(0, 10**15 - 1)
@@ -16,6 +17,30 @@ OFFSETS = st.builds(Offset, st.sampled_from(["0a1b2c3d", "E2"]), NUMBERS, NUMBER
 def test_an_offset_comes_back_as_it_went(offset: Offset):
     assert Offset.parse(str(offset)) == offset
     assert str(offset).endswith(offset.entry)
+
+
+@given(OFFSETS)
+def test_the_head_of_a_message_is_read_alike(offset: Offset):
+    for _ in range(2):  # the second time its epoch is known
+        assert Offset.read(str(offset).encode()) == offset
+
+
+@given(st.text(alphabet="0e-+_ \n\u0663", max_size=40), st.sampled_from(["e-1-1", "E2-5-0"]))
+def test_what_is_read_is_what_is_parsed(text: str, known: str):
+    Offset.read(known.encode())
+    for tried in (text, f"e-{text}", f"E2-{text}-1", f"e-1-{text}"):
+        expected = Offset.parse(tried)
+        if expected is None:
+            with pytest.raises(ValueError):
+                Offset.read(tried.encode())
+        else:
+            assert Offset.read(tried.encode()) == expected
+
+
+def test_many_epochs_are_not_kept():
+    for number in range(1_000):
+        assert Offset.read(f"e{number}-1-1".encode()).epoch == f"e{number}"
+    assert len(offset_module._epochs) < 100
 
 
 @given(OFFSETS, OFFSETS)

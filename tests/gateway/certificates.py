@@ -16,12 +16,12 @@ from cryptography.x509.oid import NameOID
 
 
 @cache
-def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's, and that of a client who trusts it."""
+def certificate() -> tuple[bytes, str]:
+    """Key and certificate in one PEM, as servers read them; and the certificate alone."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    certificate = (
+    public = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
@@ -29,9 +29,16 @@ def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
         .sign(key, hashes.SHA256())
         .public_bytes(Encoding.PEM)
     )
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + public, public.decode()
+
+
+@cache
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's, and that of a client who trusts it."""
+    both, public = certificate()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile() as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate)
+        file.write(both)
         file.flush()
         server.load_cert_chain(file.name)
-    return server, ssl.create_default_context(cadata=certificate.decode())
+    return server, ssl.create_default_context(cadata=public)

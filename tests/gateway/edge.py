@@ -12,8 +12,9 @@ import aiohttp
 from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 
-from notify.gateway.engine import Engine
-from notify.gateway.server import SocketServer
+from notify.gateway.engineio.server import Engine
+from notify.gateway.engineio.transports.polling import Polling
+from notify.gateway.socketio.server import SocketServer
 
 PATIENCE_S = 10.0
 
@@ -25,7 +26,7 @@ async def eventually(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.002)
 
 
-class Edge:
+class RouteWrapper:
     """Where a server listens, with clients for it."""
 
     def __init__(self, address: tuple[str, int], session: aiohttp.ClientSession, path: str) -> None:
@@ -69,7 +70,7 @@ class Edge:
 class Poller:
     """A long-polling session, request by request."""
 
-    def __init__(self, edge: Edge, opened: dict[str, Any]) -> None:
+    def __init__(self, edge: RouteWrapper, opened: dict[str, Any]) -> None:
         self.edge = edge
         self.opened = opened
         self.query = f"EIO=4&transport=polling&sid={opened['sid']}"
@@ -94,8 +95,15 @@ class Poller:
         return await self.edge.refusal("GET", self.query) == (400, 1)
 
 
+def polling(engine: Engine, poller: Poller) -> Polling:
+    """The engine's side of a long-polling session."""
+    found = engine.sockets[poller.opened["sid"]].polling
+    assert found is not None
+    return found
+
+
 @asynccontextmanager
-async def running(server: SocketServer | Engine, **runner_options: Any) -> AsyncIterator[Edge]:
+async def running(server: SocketServer | Engine, **runner_options: Any) -> AsyncIterator[RouteWrapper]:
     """Serve until the block is left. Nothing of any connection may be left then."""
     app = web.Application()
     server.attach(app)
@@ -105,7 +113,7 @@ async def running(server: SocketServer | Engine, **runner_options: Any) -> Async
     path = "socket.io" if isinstance(server, SocketServer) else "engine.io"
     try:
         async with aiohttp.ClientSession() as session:
-            yield Edge(runner.addresses[0], session, path)
+            yield RouteWrapper(runner.addresses[0], session, path)
     finally:
         await runner.cleanup()
         assert_nothing_left(server)
@@ -116,7 +124,9 @@ def assert_nothing_left(server: SocketServer | Engine) -> None:
     engine = server.eio if isinstance(server, SocketServer) else server
     assert not engine.sockets
     assert not engine.leaving
-    assert not engine.parted
+    assert not engine.last_polls
+    assert not len(engine._unconnected)
+    assert not engine._closing
     assert not len(engine.handlers_in_flight)
     assert (engine.stats.polling_connections, engine.stats.websocket_connections) == (0, 0)
     if isinstance(server, SocketServer):

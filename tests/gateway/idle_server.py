@@ -12,7 +12,8 @@ import sys
 import psutil
 from aiohttp import web
 
-from notify.gateway.websocket import HandedOver, WebSocketProtocol, hand_over
+from notify.gateway.engineio.transports.hand_over import HandedOver, hand_over
+from notify.gateway.engineio.transports.websocket import WebSocketProtocol
 from tests.gateway.loops import LOOPS
 
 

@@ -37,14 +37,16 @@ def ec_key(name: str = "one", curve: type[ec.EllipticCurve] = ec.SECP256R1) -> e
 def pem(key: Any) -> str:
     """The public half."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+    text: bytes = key.public_key().public_bytes(serialization.Encoding.PEM, form)
+    return text.decode()
 
 
 def private_pem(key: Any) -> str:
     """The private half."""
-    return key.private_bytes(
+    text: bytes = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
+    )
+    return text.decode()
 
 
 def jwk(key: Any, kid: str | None = None, **more: Any) -> dict[str, Any]:
@@ -66,8 +68,8 @@ def token(
     key: Any = SECRET, *, kid: str | None = None, headers: dict[str, Any] | None = None, **more: Any
 ) -> str:
     """A token as a stock library makes it, with the algorithm that fits the key."""
-    algorithm = {bytes: "HS256", str: "HS256"}.get(type(key))
-    if algorithm is None:
+    algorithm = "HS256"
+    if not isinstance(key, bytes | str):
         algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
     head = (headers or {}) | ({} if kid is None else {"kid": kid})
     return jwt.encode(claims(**more), key, algorithm, headers=head)
@@ -97,12 +99,16 @@ class Issuer:
         self.headers: dict[str, str] = {}
         self.asked = 0
         self.url = ""
+        self.down = False
+        """True: connections are dropped without an answer."""
         self.hold: Any = None
         """When set, an asyncio.Event that answers wait for."""
 
-    async def answer(self, _: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         """The JWK set."""
         self.asked += 1
+        if self.down and request.transport is not None:
+            request.transport.abort()
         if self.hold is not None:
             await self.hold.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body

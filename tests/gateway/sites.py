@@ -9,8 +9,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from notify.domain.packet import frame
-from notify.gateway.websocket import HandedOver, WebSocketProtocol, hand_over
+from notify.gateway.engineio.transports.hand_over import HandedOver, hand_over
+from notify.gateway.engineio.transports.websocket import WebSocketProtocol
+from notify.protocol.engineio import frame
 from tests.gateway.certificates import tls_contexts
 
 PATIENCE_S = 10.0

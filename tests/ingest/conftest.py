@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -17,21 +17,30 @@ from aiohttp import web
 
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import NotifyError
+from notify.domain.inbox import Counts, Mark, MarkResult, Page, Query, Snapshot
 from notify.domain.notification import Accepted, Notification
-from notify.domain.presence import Presence
+from notify.domain.presence import Presence, Reached
+from notify.domain.receipts import Receipts, RecipientPage, Standing
 from notify.ingest.routes import routes
 from notify.ingest.stats import IngestStats
+from notify.redis.client import Redis
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
+from notify.service.inboxes import Inboxes
 from notify.service.keys import ApiKeys
+from notify.service.notifications import Notifications
 from notify.service.publish import Idempotency, Publisher
 from notify.service.stats import ServiceStats
 from notify.store.api_keys import ApiKeyStore
-from notify.store.connection import Redis
+from notify.store.due import Due
 from notify.store.idempotency import IdempotencyKeys
+from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.opener import Opener
-from notify.store.stats import StoreStats
-from tests.valkey import Valkey
+from notify.store.plans import Plans
+from notify.store.records import Records
+from notify.store.retractions import Retractions
+from tests.support.valkey import Valkey
 
 KEY = "a-key-of-the-tests-only"
 MAX_PAYLOAD = 4096
@@ -65,10 +74,10 @@ class Recorder:
     replayed: bool = False
 
     def _accept(self, notification: Notification) -> Accepted:
-        created = datetime(2026, 11, 23, 9, 0, 0, 123456, tzinfo=UTC)
+        created_ms = 1_795_424_400_123
         self.seen.append(notification)
-        expires = created + timedelta(seconds=notification.ttl_s) if notification.ttl_s else None
-        return Accepted(f"ntf_{len(self.seen)}", created, expires, self.replayed)
+        expires_ms = created_ms + notification.ttl_s * 1000 if notification.ttl_s else None
+        return Accepted(f"ntf_{len(self.seen)}", created_ms, expires_ms, self.replayed)
 
     async def publish(
         self, notification: Notification, *, idempotency: Idempotency | None = None
@@ -155,7 +164,7 @@ class Api:
 
 
 class Neighbours:
-    """Takes the place of `service.people.People`: remembers what was asked of it."""
+    """Takes the place of `service.people.Users`: remembers what was asked of it."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -171,21 +180,54 @@ class Neighbours:
         self._note("presence", user)
         return self.found
 
-    async def disconnect(self, user: str, *, revoke: bool) -> int:
+    async def disconnect(self, user: str, *, revoke: bool) -> Reached:
         self._note("disconnect", user, revoke)
-        return 2
+        return Reached(2)
+
+    async def erase(self, user: str) -> None:
+        self._note("erase", user)
 
     async def room_size(self, room: str, namespace: str) -> int:
         self._note("room_size", room, namespace)
         return 3
 
-    async def room_add(self, room: str, user: str, namespace: str) -> int:
+    async def room_add(self, room: str, user: str, namespace: str) -> Reached:
         self._note("room_add", room, user, namespace)
-        return 4
+        return Reached(4)
 
-    async def room_remove(self, room: str, user: str, namespace: str) -> int:
+    async def room_remove(self, room: str, user: str, namespace: str) -> Reached:
         self._note("room_remove", room, user, namespace)
-        return 5
+        return Reached(5, silent=("node-3",))
+
+
+class Shelf:
+    """Takes the place of `service.inboxes.Inboxes`: an inbox with nothing in it."""
+
+    async def page(self, user: str, query: Query, *, if_rev: int | None = None) -> Page:
+        return Page(Snapshot(1, Counts(), None))
+
+    async def mark(self, user: str, mark: Mark) -> MarkResult:
+        return MarkResult(0, mark.ids, Snapshot(1, Counts(), None))
+
+
+class Ledger:
+    """Takes the place of `service.notifications.Notifications`: knows every notification."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def find(self, notification_id: str) -> tuple[Standing, Receipts]:
+        self.asked.append(("find", notification_id))
+        return Standing(notification_id, "accepted", 1, 2, 0), Receipts()
+
+    async def find_with_recipients(
+        self, notification_id: str, *, after: str | None, limit: int
+    ) -> tuple[Standing, Receipts, RecipientPage]:
+        self.asked.append(("find_with_recipients", notification_id, after, limit))
+        return Standing(notification_id, "accepted", 1, 2, 0), Receipts(), RecipientPage((), None)
+
+    async def retract(self, notification_id: str) -> None:
+        self.asked.append(("retract", notification_id))
 
 
 @asynccontextmanager
@@ -193,7 +235,9 @@ async def running(
     publisher: Any,
     *,
     keys: Any = None,
-    people: Any = None,
+    notifications: Any = None,
+    users: Any = None,
+    inboxes: Any = None,
     max_payload: int = MAX_PAYLOAD,
     also: Sequence[web.RouteDef] = (),
     **options: Any,
@@ -204,7 +248,10 @@ async def running(
     application.add_routes(
         routes(
             publisher=publisher,
-            people=people or Neighbours(),
+            notifications=notifications or Ledger(),
+            users=users or Neighbours(),
+            inboxes=inboxes or Shelf(),
+            now_ms=lambda: int(time.time() * 1000),
             keys=keys or ApiKeys(NoKeys(), configured=[f"tests:{KEY}"]),
             max_payload=max_payload,
             stats=stats,
@@ -237,7 +284,7 @@ async def api(recorder: Recorder) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    redis = Redis(Opener(valkey.url), stats=StoreStats())
+    redis = Redis(Connector(valkey.url), stats=RedisStats())
     await redis.start()
     try:
         yield redis
@@ -249,11 +296,23 @@ async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
 async def real_api(redis: Redis) -> AsyncIterator[Api]:
     """Ingest as it is: publisher, keys and all, on Valkey."""
     names = Keys("t")
+    inbox = Inbox(redis, names, max_entries=100)
+    stats = ServiceStats()
     publisher = Publisher(
-        log=Log(redis, names, ttl_s=60, max_messages=1000),
+        log=Log(redis, names, ttl_s=60, max_messages=1000, inbox=inbox),
+        plans=Plans(redis, names, Due(redis, names)),
         idempotency_keys=IdempotencyKeys(redis, names),
-        stats=ServiceStats(),
+        stats=stats,
+    )
+    inboxes = Inboxes(inbox=inbox, stats=stats)
+    notifications = Notifications(
+        records=Records(redis, names),
+        inbox=inbox,
+        retractions=Retractions(redis, names, inbox),
+        stats=stats,
     )
     keys = ApiKeys(ApiKeyStore(redis, names), configured=[f"tests:{KEY}"])
-    async with running(publisher, keys=keys, max_payload=65536) as api:
+    async with running(
+        publisher, keys=keys, notifications=notifications, inboxes=inboxes, max_payload=65536
+    ) as api:
         yield api

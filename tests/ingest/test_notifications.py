@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -70,9 +71,10 @@ async def test_a_json_value_that_is_no_object_is_wrong_as_a_whole(api: Api):
 
 
 async def test_the_idempotency_key_goes_with_the_api_key_and_the_body(api: Api, recorder: Recorder):
-    body = b'{"to": {"user": "42"}}'
+    body = b'{"to": {"user": "42"}, "title": "x"}'
     await api.post(body, headers={"Idempotency-Key": "k" * 255})
-    expected = Idempotency("env-tests", "k" * 255, hashlib.sha256(body).digest())
+    meaning = hashlib.sha256(b'{"title":"x","to":{"user":"42"}}').digest()
+    expected = Idempotency("env-tests", "k" * 255, body=hashlib.sha256(body).digest(), meaning=meaning)
     assert recorder.idempotency == [expected]
     await api.batch({"notifications": [GOOD]}, headers={"Idempotency-Key": "k"})
     assert recorder.idempotency[1] is not None
@@ -130,9 +132,9 @@ async def test_a_batch_of_good_ones_is_accepted(api: Api, recorder: Recorder):
 
 
 async def test_bad_ones_in_a_batch_do_not_keep_the_others_back(api: Api, recorder: Recorder):
-    items = [GOOD] * 1000
+    items: list[Any] = [GOOD] * 1000
     items[0] = {"to": {"user": 5}}
-    items[500] = {"to": {"room": "a"}, "collapse_key": "x"}
+    items[500] = {"to": {"room": "a"}, "colour": "x"}
     items[999] = None
     answer = await api.batch({"notifications": items})
     assert answer.status == 207
@@ -142,7 +144,7 @@ async def test_bad_ones_in_a_batch_do_not_keep_the_others_back(api: Api, recorde
     rejected = {result["index"]: result for result in document["results"] if result["status"] == "rejected"}
     assert {index: result["error"]["errors"] for index, result in rejected.items()} == {
         0: [{"pointer": "/notifications/0/to/user", "detail": "must be a string"}],
-        500: [{"pointer": "/notifications/500/collapse_key", "detail": "is not a known field"}],
+        500: [{"pointer": "/notifications/500/colour", "detail": "is not a known field"}],
         999: [{"pointer": "/notifications/999", "detail": "must be an object"}],
     }
     assert rejected[0]["error"].keys() == {"type", "title", "status", "detail", "code", "errors"}
@@ -153,15 +155,16 @@ async def test_bad_ones_in_a_batch_do_not_keep_the_others_back(api: Api, recorde
 async def test_a_batch_of_bad_ones_is_refused_item_by_item(api: Api, recorder: Recorder):
     answer = await api.batch({"notifications": [1, {}]}, headers={"Idempotency-Key": "k"})
     assert answer.status == 422
-    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["code"] == "invalid"
     assert (answer.json["accepted"], answer.json["rejected"], len(answer.json["results"])) == (0, 2, 2)
     assert recorder.idempotency == []  # nothing was asked of it, so the key is still free
 
 
 async def test_an_item_over_the_limit_is_refused_and_no_other(api: Api):
-    fits = {"to": {"user": "42"}, "body": ""}
-    fits["body"] = "x" * (MAX_PAYLOAD - len(b'{"to":{"user":"42"},"body":""}'))
-    answer = await api.batch({"notifications": [fits, {**fits, "body": fits["body"] + "x"}]})
+    user: dict[str, Any] = {"to": {"user": "42"}}
+    body = "x" * (MAX_PAYLOAD - len(b'{"to":{"user":"42"},"body":""}'))
+    answer = await api.batch({"notifications": [user | {"body": body}, user | {"body": body + "x"}]})
     assert answer.status == 207
     first, second = answer.json["results"]
     assert first["status"] == "accepted"

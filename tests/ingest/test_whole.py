@@ -6,18 +6,21 @@ import asyncio
 
 import pytest
 
+from notify.redis.client import Redis
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
 from notify.service.keys import ApiKeys
 from notify.service.publish import Publisher
 from notify.service.stats import ServiceStats
 from notify.store.api_keys import ApiKeyStore
-from notify.store.connection import Redis
+from notify.store.due import Due
 from notify.store.idempotency import IdempotencyKeys
+from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.opener import Opener
-from notify.store.stats import StoreStats
+from notify.store.plans import Plans
 from tests.ingest.conftest import GOOD, KEY, Api, running
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 def logged(valkey: Valkey, address: str) -> int:
@@ -89,11 +92,12 @@ async def test_deep_and_odd_data_reaches_redis_without_a_fault(real_api: Api):
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 async def test_without_redis_callers_are_told_to_come_again_soon(own_valkey: Valkey, fault: str):
-    redis = Redis(Opener(own_valkey.url, timeout_s=0.5), stats=StoreStats())
+    redis = Redis(Connector(own_valkey.url, timeout_s=0.5), stats=RedisStats())
     await redis.start()
     names = Keys("t")
     publisher = Publisher(
-        log=Log(redis, names, ttl_s=60, max_messages=1000),
+        log=Log(redis, names, ttl_s=60, max_messages=1000, inbox=Inbox(redis, names, max_entries=100)),
+        plans=Plans(redis, names, Due(redis, names)),
         idempotency_keys=IdempotencyKeys(redis, names),
         stats=ServiceStats(),
     )

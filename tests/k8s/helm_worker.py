@@ -11,13 +11,24 @@ import yaml
 
 
 def _values(job):
+    """The layers of `values` (a map, a file's path, or several of them), the later over the earlier."""
     given = job.get("values") or {}
-    values = yaml.safe_load(Path(given).read_text()) if isinstance(given, str) else given
+    values: dict[str, object] = {}
+    for layer in given if isinstance(given, list) else [given]:
+        values = _over(values, yaml.safe_load(Path(layer).read_text()) if isinstance(layer, str) else layer)
     return {**values, **job.get("set", {})}
 
 
+def _over(below, above):
+    both_maps = (key for key in below.keys() & above.keys() if isinstance(below[key], dict))
+    return {**below, **above, **{key: _over(below[key], above[key]) for key in both_maps}}
+
+
 def render(job):
-    """The rendered objects by the path of their template; `lookup` asks the cluster of `kubeconfig`."""
+    """The rendered objects by the path of their template, a second one of a template as path#2.
+
+    `lookup` asks the cluster of `kubeconfig`.
+    """
     import helm_python
 
     options = {
@@ -35,13 +46,13 @@ def render(job):
         else:
             rendered = chart.render(_values(job), **options)
     notes = next(text for path, text in rendered.items() if path.endswith("NOTES.txt"))
-    objects = {
-        path.partition("/templates/")[2]: document
-        for path, text in rendered.items()
-        if path.endswith(".yaml")
-        for document in yaml.safe_load_all(text)
-        if document
-    }
+    objects = {}
+    for path, text in rendered.items():
+        if path.endswith(".yaml"):
+            documents = [document for document in yaml.safe_load_all(text) if document]
+            for number, document in enumerate(documents):
+                name = path.partition("/templates/")[2]
+                objects[name if number == 0 else f"{name}#{number + 1}"] = document
     return {"objects": objects, "notes": notes}
 
 
@@ -53,6 +64,13 @@ def lint(job):
         job["chart"], _values(job), strict=True, namespace="web", kube_version=job["kube_version"]
     )
     return report["errors"] + [found["error"] for found in report["messages"] if found["severity"] > 1]
+
+
+def package(job):
+    """The path of the chart's archive, as `helm package` makes it."""
+    import helm_python
+
+    return helm_python.package(job["chart"], destination=job["destination"])
 
 
 def validate(job):
@@ -84,7 +102,7 @@ def read_yaml(job):
     return yaml.safe_load(Path(job["path"]).read_text())
 
 
-DO = {each.__name__: each for each in (render, lint, validate, parse_promql, read_yaml)}
+DO = {each.__name__: each for each in (render, lint, package, validate, parse_promql, read_yaml)}
 
 
 def main():

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from notify.tether import tethered
-from tests import debian
+from notify.embedded.child import with_parent_death_signal
 from tests.k8s import toolbox
-from tests.ports import free_port
+from tests.support import debian
+from tests.support.ports import free_port
 
 CONFIGURATION = toolbox.ROOT / "k8s" / "nginx" / "notify.conf"
 
@@ -36,12 +36,20 @@ http {{
 class Nginx:
     """nginx before nodes at these (public, internal) ports; clients use `url`, backends `internal_url`."""
 
-    def __init__(self, directory: Path, nodes: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self, directory: Path, nodes: Sequence[tuple[int, int]], *, certificate: Path | None = None
+    ) -> None:
+        """`certificate`, a file with its key in it, has clients served over TLS."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.public_port, self.internal_port = free_port(), free_port()
         text = CONFIGURATION.read_text()
-        text = text.replace("listen 80;", f"listen 127.0.0.1:{self.public_port};")
+        listen = f"listen 127.0.0.1:{self.public_port};"
+        if certificate is not None:
+            keys = f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"
+            listen = f"listen 127.0.0.1:{self.public_port} ssl; {keys}"
+        self.scheme = "http" if certificate is None else "https"
+        text = text.replace("listen 80;", listen)
         text = text.replace("listen 127.0.0.1:8090;", f"listen 127.0.0.1:{self.internal_port};")
         text = text.replace("/var/log/nginx", str(directory))
         for name, ports in (("public", [n[0] for n in nodes]), ("internal", [n[1] for n in nodes])):
@@ -53,7 +61,7 @@ class Nginx:
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"http://127.0.0.1:{self.public_port}"
+        return f"{self.scheme}://127.0.0.1:{self.public_port}"
 
     @property
     def internal_url(self) -> str:
@@ -80,7 +88,7 @@ class Nginx:
 
     def __enter__(self) -> Self:
         self.check()
-        self._process = subprocess.Popen(tethered(self.command), stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(with_parent_death_signal(self.command), stdin=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:

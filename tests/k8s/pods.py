@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from notify.store.embedded import server_binary
-from notify.tether import tethered
+from notify.embedded.child import with_parent_death_signal
+from notify.embedded.server import server_binary
 
 Objects = dict[str, Any]
 
@@ -129,7 +129,7 @@ class Pod:
         entrypoint = [str(Path(sys.executable).parent / "notify")]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                tethered([*entrypoint, *self.container["args"]], by=signal.SIGKILL),
+                with_parent_death_signal([*entrypoint, *self.container["args"]], by=signal.SIGKILL),
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -171,7 +171,7 @@ class ValkeyPod:
         """Start it, and wait until it listens."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                tethered(self.command, by=signal.SIGKILL),
+                with_parent_death_signal(self.command, by=signal.SIGKILL),
                 env={**os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

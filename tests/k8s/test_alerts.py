@@ -28,7 +28,7 @@ def declared() -> dict[str, tuple[str, tuple[str, ...]]]:
     registry = Metrics().registry
     for family in registry.collect():
         if family.name.startswith("notify_"):
-            labels = registry._names_to_collectors[family.name]._labelnames
+            labels = vars(registry._names_to_collectors[family.name])["_labelnames"]
             found[family.name] = (family.type, tuple(labels))
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from notify.settings import Settings
+from notify.settings.settings import Settings
 from tests.k8s import toolbox
 
 Objects = dict[str, Any]
@@ -202,8 +202,7 @@ def test_the_redis_url_of_each_kind_of_redis(render: Render) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, "set redis.host, redis.sentinel.nodes"),
-        ({"redis": {"host": "r"}, "valkey": {"enabled": True}}, "brings its own"),
+        ({"valkey": {"enabled": False}}, "set redis.host, redis.sentinel.nodes"),
         ({**SMALLEST, "settings": {"PORT": 80}}, "a value of its own"),
         ({**SMALLEST, "settings": {"JWT_SECRET": "x"}}, "never from a ConfigMap"),
         ({**SMALLEST, "settings": {"NOTIFY_MAX_PAYLOAD": 1}}, "NOTIFY_MAX_PAYLOAD"),
@@ -215,6 +214,14 @@ def test_the_redis_url_of_each_kind_of_redis(render: Render) -> None:
             {**SMALLEST, "auth": {"jwt": {"jwksUrl": "https://id", "existingSecret": {"name": "x"}}}},
             "set only one",
         ),
+        ({**SMALLEST, "service": {"public": {"nodePort": 30080}}}, "nodePort needs"),
+        ({**SMALLEST, "service": {"public": {"loadBalancerClass": "x"}}}, "loadBalancerClass"),
+        # `settings` is held to what the server would say at its start.
+        ({**SMALLEST, "settings": {"MAX_PAYLOADS": 70000}}, "MAX_PAYLOADS"),
+        ({**SMALLEST, "settings": {"MAX_PAYLOAD": 7}}, "MAX_PAYLOAD"),
+        ({**SMALLEST, "settings": {"MAX_PAYLOAD": "much"}}, "MAX_PAYLOAD"),
+        ({**SMALLEST, "settings": {"MAX_CONNECTIONS": 1.5}}, "MAX_CONNECTIONS"),
+        ({**SMALLEST, "settings": {"CORS_ORIGINS": ["https://a.example"]}}, "CORS_ORIGINS"),
     ],
 )
 def test_a_mistake_in_the_values_is_named(render: Render, values: dict[str, Any], words: str) -> None:
@@ -274,13 +281,24 @@ def test_the_service_monitor_finds_the_internal_service(scenarios: dict[str, Obj
     assert monitor["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
 
 
-def test_every_value_says_when_to_change_it() -> None:
-    """Each top-level value that is not a plain Kubernetes field has a comment above it or inside it."""
-    lines = (toolbox.CHART / "values.yaml").read_text().splitlines()
-    plain = {"nameOverride", "fullnameOverride", "nodeSelector", "affinity", "tolerations"}
-    plain |= {"priorityClassName", "podLabels", "podAnnotations", "serviceAccount", "log"}
-    starts = [number for number, line in enumerate(lines) if line[:1].isalpha()]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        name = lines[start].split(":")[0]
-        inside = any(line.lstrip().startswith("#") for line in lines[start:end] if line.startswith(" "))
-        assert name in plain or inside or lines[start - 1].startswith("#"), name
+def test_two_mistakes_are_named_at_once(render: Render) -> None:
+    with pytest.raises(RuntimeError) as failed:
+        render({"valkey": {"enabled": False}, "gatewayApi": {"enabled": True}})
+    assert "set redis.host" in str(failed.value)
+    assert "parentRefs" in str(failed.value)
+
+
+def test_settings_may_be_given_as_text(render: Render) -> None:
+    """As `--set-string` and Argo CD's parameters do."""
+    objects = render({**SMALLEST, "settings": {"MAX_PAYLOAD": "131072", "HANDSHAKE_RATE": "0.5"}})
+    assert objects["configmap.yaml"]["data"]["NOTIFY_MAX_PAYLOAD"] == "131072"
+    assert objects["configmap.yaml"]["data"]["NOTIFY_HANDSHAKE_RATE"] == "0.5"
+
+
+def test_the_valkey_inside_gives_way_to_a_redis_that_is_named(render: Render) -> None:
+    assert "valkey/statefulset.yaml" in render({})
+    for redis in ({"host": "r"}, {"sentinel": {"nodes": ["a:26379"]}}, {"urlSecret": {"name": "s"}}):
+        objects = render({"redis": redis})
+        assert not [path for path in objects if path.startswith("valkey/")]
+        peers = [rule["to"] for rule in objects["networkpolicy.yaml"]["spec"]["egress"] if "to" in rule]
+        assert "valkey" not in json.dumps(peers)

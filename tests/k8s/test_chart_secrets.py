@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from notify.settings import Settings
+from notify.settings.settings import Settings
 from tests.k8s.api_server import ApiServer
 
 Render = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.timeout(300)
 
-VALUES = {"valkey": {"enabled": True}}
+VALUES: dict[str, Any] = {}
+"""What is generated as the chart comes: everything."""
 SECRETS = ("secret.yaml", "valkey/secret.yaml")
 
 

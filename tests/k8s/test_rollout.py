@@ -20,16 +20,15 @@ import aiohttp
 import pytest
 import redis
 
-from tests.clients.javascript import JavaScript, JsClient
 from tests.k8s.nginx import Nginx
 from tests.k8s.pods import Host, Pod, ValkeyPod, run_test_pod
-from tests.ports import free_port
-from tests.tokens import mint
+from tests.support.clients.javascript import JavaScript, JsClient
+from tests.support.ports import free_port
+from tests.support.tokens import mint
 
 pytestmark = pytest.mark.timeout(180)
 
 VALUES = {
-    "valkey": {"enabled": True},
     "drain": {"preStopSeconds": 1, "delaySeconds": 1, "seconds": 3, "shutdownSeconds": 2, "marginSeconds": 5},
     "settings": {"TRUSTED_PROXIES": "127.0.0.1"},
     "log": {"level": "info"},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from notify.settings import Settings
+from notify.settings.settings import Settings
 from tests.k8s import toolbox
 
 NGINX = toolbox.ROOT / "k8s" / "nginx"
@@ -80,7 +80,7 @@ if refused:
     sys.exit(75)
 import hiredis, jwt, orjson, uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
-import notify.app
+import notify.process
 key = ec.generate_private_key(ec.SECP256R1())
 token = jwt.encode({"sub": "ann"}, key, "ES256")
 assert jwt.decode(token, key.public_key(), ["ES256"])["sub"] == "ann"

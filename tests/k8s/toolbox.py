@@ -1,4 +1,4 @@
-"""The tools that live apart from the service: Helm, checkov, kubernetes-validate, hadolint, promql-parser.
+"""The tools that live apart from the service: Helm, checkov, hadolint, actionlint and the like.
 
 They clash with the service's own libraries or are heavy, so they get an environment of their own,
 `.venv-k8s`, made here from the hash-pinned requirements.txt beside this file and used again as long as that
@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import tempfile
 import venv
@@ -56,6 +57,34 @@ def _install() -> None:
     by_uv = [str(PLACE / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, *everything]
     if subprocess.run(by_uv, check=False).returncode:
         subprocess.run([*pip, *everything], check=True)
+
+
+def actionlint() -> str | None:
+    """The program that checks workflows, built as go.sum has it; None where Go is missing or too old."""
+    go = shutil.which("go")
+    source = HERE / "actionlint"
+    if go is None or _go_version(go) < _version_in((source / "go.mod").read_text(), r"^go (\S+)"):
+        return None
+    program = bin_dir() / "actionlint"
+    sums = source / "go.sum"
+    with (PLACE / ".making").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists() or program.stat().st_mtime < sums.stat().st_mtime:
+            package = "github.com/rhysd/actionlint/cmd/actionlint"
+            build = [go, "build", "-mod=readonly", "-trimpath", "-o", str(program), package]
+            subprocess.run(build, cwd=source, check=True)
+    return str(program)
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    asked = [go, "env", "GOVERSION"]
+    said = subprocess.run(asked, cwd="/", capture_output=True, text=True, check=True).stdout
+    return _version_in(said, r"^go([\d.]+)")
+
+
+def _version_in(text: str, pattern: str) -> tuple[int, ...]:
+    found = re.search(pattern, text, re.MULTILINE)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def ask(jobs: list[dict[str, Any]]) -> list[Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tests.clients.javascript import JavaScript
-from tests.cluster import Cluster
-from tests.tokens import mint
-from tests.valkey import Valkey
+from tests.support.clients.javascript import JavaScript
+from tests.support.cluster import Cluster
+from tests.support.tokens import mint
+from tests.support.valkey import Valkey
 
 
 @asynccontextmanager

@@ -15,8 +15,11 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tests.operators.servers import Server, until
@@ -53,7 +56,7 @@ WAYS = (
 )
 
 
-class Link:
+class Commands:
     """The way from the replica to the master; `cut` makes it swallow everything, as a lost network does."""
 
     def __init__(self, port: int) -> None:
@@ -97,7 +100,7 @@ async def measure(way: Way, *, cut: bool, directory: Path) -> Outcome:
     """Write, kill, promote, count."""
     common = ("appendonly yes", "repl-diskless-sync-delay 0", "repl-timeout 60", *way.lines)
     with Server(directory / "first", *common) as first:
-        link = Link(first.port)
+        link = Commands(first.port)
         port = await link.open()
         with await asyncio.to_thread(
             Server(directory / "second", *common, f"replicaof 127.0.0.1 {port}").__enter__
@@ -133,7 +136,7 @@ async def measure(way: Way, *, cut: bool, directory: Path) -> Outcome:
                 until, lambda: second.call("ROLE")[0] == "master", within_s=10, what="promoted"
             )
             async with Redis(port=second.port, protocol=2, socket_timeout=30) as client:
-                kept = {int(fields[b"n"]) for _, fields in await client.xrange("log")}
+                kept = {int(fields[b"n"]) for _, fields in cast(list[Any], await client.xrange("log"))}
     lost = outcome.acknowledged - kept
     outcome.lost = len(lost)
     if lost:
@@ -145,7 +148,9 @@ async def _write(
     port: int, writer: int, way: Way, outcome: Outcome, times: dict[int, float], over: asyncio.Event
 ) -> None:
     number = writer
-    client = Redis(port=port, protocol=2, socket_timeout=2, retry=None, single_connection_client=True)
+    client = Redis(
+        port=port, protocol=2, socket_timeout=2, retry=Retry(NoBackoff(), 0), single_connection_client=True
+    )
     try:
         while not over.is_set():
             number += WRITERS

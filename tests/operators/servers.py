@@ -7,14 +7,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 
-from notify.store.embedded import server_binary
-from notify.tether import tethered
-from tests.ports import free_port
+from notify.embedded.child import with_parent_death_signal
+from notify.embedded.server import server_binary
+from tests.support.ports import free_port
 
 STARTED_S = 10.0
 
@@ -58,7 +59,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen(
-            tethered(
+            with_parent_death_signal(
                 [self._program, str(self.directory / "server.conf"), *self._arguments], by=signal.SIGKILL
             ),
             stdin=subprocess.DEVNULL,
@@ -70,7 +71,7 @@ class Server:
         """Run one command over a connection of its own."""
         options = {"protocol": 2, "decode_responses": True, "socket_timeout": 2, **self._client}
         with redis.Redis(host="127.0.0.1", port=self.port, **options) as client:
-            return client.execute_command(*command)  # type: ignore[no-untyped-call]
+            return client.execute_command(*command)
 
     def signal(self, sign: signal.Signals) -> None:
         """Send it a signal."""
@@ -151,9 +152,7 @@ class Sentinels:
             return int(fields["num-other-sentinels"]) == 2 and int(fields["num-slaves"]) == 1
 
         for sentinel in self.sentinels:
-            until(
-                lambda sentinel=sentinel: known(sentinel), within_s=15, what="the Sentinels know each other"
-            )
+            until(partial(known, sentinel), within_s=15, what="the Sentinels know each other")
 
     def promoted(self, server: Server) -> None:
         """Wait until this one is the master, for all Sentinels and for itself."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
-from tests import debian
 from tests.operators.core import core, nodes
 from tests.operators.servers import Server
+from tests.support import debian
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,11 +20,13 @@ pytestmark = pytest.mark.timeout(120)
 
 def rule() -> str:
     """The rule that docs/redis.md tells operators to use."""
+    found: str
     (found,) = re.findall(r"^user notify on (.*)$", (ROOT / "docs" / "redis.md").read_text(), re.MULTILINE)
     return found
 
 
 def chart_rule() -> str:
+    found: str
     (found,) = re.findall(
         r"^user notify on (.*)$", (ROOT / "k8s/notify/files/users.acl").read_text(), re.MULTILINE
     )
@@ -31,7 +34,7 @@ def chart_rule() -> str:
 
 
 def server(directory: Path, rules: str, *, program: str | None = None) -> Server:
-    admin = {"username": "admin", "password": "admin-password"}
+    admin: dict[str, Any] = {"username": "admin", "password": "admin-password"}
     return Server(
         directory,
         "appendonly yes",
@@ -59,14 +62,12 @@ async def test_the_core_works_for_a_fenced_user(kind: str, tmp_path: Path) -> No
             for node in cluster.nodes:
                 assert await node.metric("notify_subscribed") == 1
                 assert "s3cret" not in node.log
-        refused = fenced.call("ACL", "LOG")
-        beyond = [str(entry) for entry in refused if "'socketio'" not in str(entry)]
-        assert beyond == [], "nothing but python-socketio's own channel was asked for beyond the fence"
+        assert fenced.call("ACL", "LOG") == [], "nothing was asked for beyond the fence"
 
 
 def test_the_fence_holds(tmp_path: Path) -> None:
     with server(tmp_path / "redis", rule().replace("PASSWORD", "s3cret")) as fenced:
-        login = {"username": "notify", "password": "s3cret", "protocol": 2}
+        login: dict[str, Any] = {"username": "notify", "password": "s3cret", "protocol": 2}
         with redis.Redis(port=fenced.port, **login) as client:
             client.set("notify:x", "1", ex=10)
             for command in (

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.javascript import JavaScript
-from tests.cluster import Cluster
 from tests.operators.core import core, nodes
 from tests.operators.servers import Sentinels, Server, until
-from tests.tokens import mint
+from tests.support.clients.javascript import JavaScript
+from tests.support.cluster import Cluster
+from tests.support.tokens import mint
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -16,12 +16,9 @@ async def test_states_move_forward_only_and_callbacks_see_each_once():
     lifecycle = Lifecycle()
     seen: list[State] = []
     lifecycle.on_change(seen.append)
-    assert not lifecycle.takes_work
     assert lifecycle.move(State.READY)
-    assert lifecycle.takes_work
     assert not lifecycle.move(State.READY)
     assert lifecycle.move(State.DRAINING)
-    assert not lifecycle.takes_work
     assert not lifecycle.move(State.READY)
     assert lifecycle.move(State.STOPPED)
     assert seen == [State.READY, State.DRAINING, State.STOPPED]

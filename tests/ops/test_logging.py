@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 import structlog
 
-from notify.ops.logging import HIDDEN, configure
-from tests.tokens import mint
+from notify.ops.logging import HIDDEN, configure, log_stats
+from tests.support.tokens import mint
 
 TOKEN = mint("42")
 
@@ -135,3 +136,57 @@ def test_the_console_is_for_people(capsys: pytest.CaptureFixture[str]):
     structlog.reset_defaults()
     assert "redis_lost" in stream.getvalue()
     assert TOKEN not in stream.getvalue()
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+def test_what_cannot_be_logged_is_counted_and_raises_nothing(stream: io.StringIO):
+    before = log_stats.dropped["unreadable"]
+    structlog.get_logger("x").info("event", thing=Unprintable())
+    (handler,) = [each for each in logging.getLogger().handlers if type(each).__module__.startswith("notify")]
+    for message, argument in (("%s", Unprintable()), ("%d", "no number")):
+        handler.handle(logging.LogRecord("engineio", logging.ERROR, "", 1, message, (argument,), None))
+    assert stream.getvalue() == ""
+    assert log_stats.dropped["unreadable"] == before + 3
+
+
+def test_what_json_forbids_does_not_lose_the_line(stream: io.StringIO):
+    loop: dict[str, Any] = {}
+    loop["self"] = loop
+    structlog.get_logger("x").info("event", half="\ud83d", big=2**80, loop=loop, many=list(range(10_000)))
+    (line,) = lines(stream)
+    assert line["half"] == "\ud83d"
+    assert len(line["many"]) < 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "z" * 5_000_000,
+        "eyJ-" * 1_000_000,
+        "a.b" * 1_000_000,
+        "nk_" * 1_000_000,
+        "bearer " * 500_000,
+        "x://" * 999_999,
+    ],
+    ids=lambda text: text[:6],
+)
+def test_the_length_of_a_text_does_not_decide_how_long_a_line_takes(stream: io.StringIO, text: str):
+    began = time.process_time()
+    structlog.get_logger("x").info("event", reason=text)
+    logging.getLogger("aiohttp.server").error("bad %s", text)
+    assert len(stream.getvalue()) < 50_000
+    assert time.process_time() - began < 2  # a regex that goes back for each character needs minutes
+
+
+def test_a_token_in_the_midst_of_words_and_dots_is_hidden(stream: io.StringIO):
+    for text in (f"a.b.{TOKEN}", f"x-{TOKEN}", f"{TOKEN}.{TOKEN}", f"host.example.com/{TOKEN}"):
+        structlog.get_logger("x").info("event", reason=text)
+    assert TOKEN.split(".")[2] not in stream.getvalue()
+    structlog.get_logger("x").info("event", reason="app.example.com and 10.0.0.1")
+    assert lines(stream)[-1]["reason"] == "app.example.com and 10.0.0.1"

@@ -14,10 +14,10 @@ from notify.backplane.stats import BackplaneStats
 from notify.gateway.stats import GatewayStats
 from notify.ops.lifecycle import State
 from notify.ops.metrics import COUNTED, Metrics
+from notify.redis.stats import RedisStats
 from notify.service.stats import ServiceStats
-from notify.store.stats import StoreStats
 
-PARTS = {"gateway": GatewayStats, "backplane": BackplaneStats, "store": StoreStats, "service": ServiceStats}
+PARTS = {"gateway": GatewayStats, "backplane": BackplaneStats, "store": RedisStats, "service": ServiceStats}
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -36,7 +36,7 @@ def test_every_field_that_is_counted_is_shown(part: str):
 
 
 def test_values_reach_the_samples():
-    gateway, store = GatewayStats(), StoreStats()
+    gateway, store = GatewayStats(), RedisStats()
     gateway.polling_connections, gateway.websocket_connections = 2, 3
     gateway.slow_consumers += 1
     gateway.connect_errors["token_expired"] += 4
@@ -52,7 +52,9 @@ def test_values_reach_the_samples():
 
 
 def test_keys_of_several_words_become_several_labels():
-    stats = SimpleNamespace(requests=Counter({("publish", 202): 3}), errors=Counter(), seconds=Counter())
+    stats = SimpleNamespace(
+        requests=Counter({("publish", 202): 3}), errors=Counter(), refused=Counter(), seconds={}
+    )
     stats.body_bytes = stats.bodies_in_memory = 0
     found = samples(Metrics(ingest=stats))
     assert found["notify_http_requests_total", (("route", "publish"), ("status", "202"))] == 3

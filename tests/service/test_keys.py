@@ -10,13 +10,13 @@ import pytest
 
 from notify.domain.api_key import SCOPES, ApiKey
 from notify.domain.errors import Invalid, NotFound, Unauthorized, Unavailable
+from notify.redis.client import Redis
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
 from notify.service.keys import CACHE_S, ApiKeys, parse_configured
 from notify.store.api_keys import ApiKeyStore
-from notify.store.connection import Redis
 from notify.store.keys import Keys
-from notify.store.opener import Opener
-from notify.store.stats import StoreStats
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 class Clock:
@@ -33,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    redis = Redis(Opener(valkey.url), stats=StoreStats())
+    redis = Redis(Connector(valkey.url), stats=RedisStats())
     await redis.start()
     try:
         yield redis
@@ -55,7 +55,7 @@ def elsewhere(redis: Redis, clock: Clock) -> ApiKeys:
 async def test_a_made_key_is_recognised_on_every_node(keys: ApiKeys, elsewhere: ApiKeys):
     key, text = await keys.create("backend", ["publish", "read"])
     assert re.fullmatch(rf"nk_{key.id}_[0-9a-f]{{48}}", text)
-    assert (key.name, key.scopes) == ("backend", {"publish", "read"})
+    assert (key.name, key.scopes) == ("backend", frozenset({"publish", "read"}))
     assert await keys.verify(text) == key
     assert await elsewhere.verify(text) == key
     assert key.shown == f"nk_{key.id}_...{text[-4:]}"

@@ -9,11 +9,11 @@ import pytest
 import redis
 
 from notify.domain.errors import Unavailable
+from notify.redis.client import Redis, StoreError
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
 from notify.store.checks import UnfitRedis, examine, judge
-from notify.store.connection import Redis, StoreError
-from notify.store.opener import Opener
-from notify.store.stats import StoreStats
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 FIT = {
     "redis_version": "7.2.4",
@@ -27,7 +27,7 @@ FIT = {
 
 @pytest.fixture
 async def gate(valkey: Valkey) -> AsyncIterator[Redis]:
-    gate = Redis(Opener(valkey.url), stats=StoreStats())
+    gate = Redis(Connector(valkey.url), stats=RedisStats())
     await gate.start()
     yield gate
     await gate.stop()
@@ -67,7 +67,7 @@ async def test_a_user_who_may_not_look_is_let_in_with_a_note(valkey: Valkey):
             commands=["+@all", "-@dangerous"],
         )
     url = valkey.tcp_url.replace("redis://", "redis://fenced:pw@")
-    gate = Redis(Opener(url), stats=StoreStats())
+    gate = Redis(Connector(url), stats=RedisStats())
     await gate.start()
     try:
         (finding,) = await examine(gate.execute)
@@ -81,7 +81,7 @@ async def test_a_user_who_may_not_look_is_let_in_with_a_note(valkey: Valkey):
 async def test_a_replica_is_refused(valkey: Valkey, own_valkey: Valkey, gate: Redis):
     with own_valkey.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", str(valkey.port))
-    replica = Redis(Opener(own_valkey.url), stats=StoreStats())
+    replica = Redis(Connector(own_valkey.url), stats=RedisStats())
     await replica.start()
     try:
         with pytest.raises(UnfitRedis, match="replica"):

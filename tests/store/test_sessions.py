@@ -7,18 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from notify.store.connection import Redis
+from notify.redis.client import Redis
+from notify.redis.connector import Connector
+from notify.redis.stats import RedisStats
 from notify.store.keys import Keys
-from notify.store.opener import Opener
-from notify.store.sessions import Session, Sessions
-from notify.store.stats import StoreStats
+from notify.store.session import Session
+from notify.store.sessions import Opening, Sessions
 
 SESSION = Session(sid="sid", user="ada", namespace="/", node="node-1", socket="socket-1")
 
 
 @asynccontextmanager
 async def sessions_on(url: str) -> AsyncIterator[tuple[Sessions, Redis]]:
-    redis = Redis(Opener(url), stats=StoreStats())
+    redis = Redis(Connector(url), stats=RedisStats())
     await redis.start()
     try:
         yield Sessions(redis, Keys(), window_s=60, refresh_s=10), redis
@@ -27,16 +28,17 @@ async def sessions_on(url: str) -> AsyncIterator[tuple[Sessions, Redis]]:
 
 
 async def opened(sessions: Sessions, pid: str) -> Session:
-    return replace(SESSION, start=await sessions.open(pid, SESSION, issued_at=0))
+    (opened,) = await sessions.open([Opening(pid, SESSION, 0, with_inbox=False)])
+    return replace(SESSION, start=opened.start)
 
 
 async def test_the_connection_that_has_a_session_may_write_it(valkey):
     async with sessions_on(valkey.url) as (sessions, _):
         session = await opened(sessions, "pid")
         assert await sessions.save("pid", replace(session, rooms={"lobby": "5-1"}))
-        found = await sessions.read("pid")
+        (found,) = await sessions.read([("pid", "ada")])
         assert found is not None
-        assert found[0].rooms == {"lobby": "5-1"}
+        assert found.session.rooms == {"lobby": "5-1"}
         with valkey.client() as client:
             assert 60 < client.ttl("notify:session:pid") <= 70
 
@@ -49,11 +51,11 @@ async def test_a_connection_whose_session_has_moved_neither_writes_nor_ends_it(v
         assert not await sessions.save("pid", replace(session, rooms={"lobby": ""}))
         sessions.close("pid", session)
         await sessions.restore("pid", session)
-        found = await sessions.read("pid")
+        (found,) = await sessions.read([("pid", "ada")])
         assert found is not None
-        assert found[0] == moved
+        assert found.session == moved
         sessions.close("pid", moved)
-        assert await sessions.read("pid") is None
+        assert await sessions.read([("pid", "ada")]) == [None]
 
 
 async def test_a_session_that_redis_lost_is_written_again(valkey):
@@ -68,7 +70,31 @@ async def test_a_session_that_redis_lost_is_written_again(valkey):
 async def test_tokens_from_before_a_revocation_are_known(valkey):
     async with sessions_on(valkey.url) as (sessions, _):
         assert not await sessions.revoked("ada", issued_at=100)
-        await sessions.revoke("ada", before=101, ttl_s=60)
-        answers = await asyncio.gather(*(sessions.revoked("ada", issued_at=at) for at in (100, 101)))
+        await sessions.order_away("ada", revoke=True)
+        with valkey.client() as client:
+            now = client.time()[0]
+        answers = await asyncio.gather(*(sessions.revoked("ada", issued_at=at) for at in (now - 5, now + 1)))
         assert answers == [True, False]
         assert not await sessions.revoked("bo", issued_at=100)
+
+
+async def test_sessions_of_many_begin_in_one_call_each_by_its_own_token(valkey):
+    async with sessions_on(valkey.url) as (sessions, _):
+        grace = replace(SESSION, user="grace", sid="sid-2")
+        await sessions.order_away("grace", revoke=True)
+        ours, revoked, unkept = await sessions.open(
+            [
+                Opening("of-ada", SESSION, 0, with_inbox=True),
+                Opening("of-grace", grace, 0, with_inbox=True),
+                Opening(None, replace(SESSION, user="alan"), 0, with_inbox=False),
+            ]
+        )
+        assert revoked.start is None
+        assert ours.start == unkept.start
+        assert ours.start is not None
+        assert ours.inbox is not None
+        assert unkept.inbox is None
+        first, second = await sessions.read([("of-ada", "ada"), ("of-grace", "grace")])
+        assert first is not None
+        assert first.session == replace(SESSION, start=ours.start)
+        assert second is None

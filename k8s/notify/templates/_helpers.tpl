@@ -46,6 +46,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "notify.chartLabels" . }}
 {{- end -}}
 
+{{/* The block of annotations of an object: those of every object, and its own (.own), which win. */}}
+{{- define "notify.annotations" -}}
+{{- with merge (dict) (.own | default dict) .root.Values.commonAnnotations -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- define "notify.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
@@ -116,6 +124,12 @@ value than the Secret's. Called with (dict "root" $ "secret" name "key" key "len
 {{- get $memory $place -}}
 {{- end -}}
 
+{{/* The Valkey inside the release, unless another one is named; non-empty means true. */}}
+{{- define "notify.valkeyEnabled" -}}
+{{- $redis := .Values.redis -}}
+{{- if and .Values.valkey.enabled (not (or $redis.host $redis.sentinel.nodes $redis.urlSecret.name)) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "notify.valkeyName" -}}
 {{- printf "%s-valkey" (include "notify.fullname" .) -}}
 {{- end -}}
@@ -125,12 +139,12 @@ value than the Secret's. Called with (dict "root" $ "secret" name "key" key "len
 {{- end -}}
 
 {{- define "notify.redisTls" -}}
-{{- if and (not .Values.valkey.enabled) .Values.redis.tls.enabled -}}true{{- end -}}
+{{- if and (not (include "notify.valkeyEnabled" .)) .Values.redis.tls.enabled -}}true{{- end -}}
 {{- end -}}
 
 {{/* The Secret whose one key is the whole URL, password included; empty when the URL is put together in the pod. */}}
 {{- define "notify.redisUrlSecretName" -}}
-{{- if .Values.valkey.enabled -}}
+{{- if include "notify.valkeyEnabled" . -}}
 {{- include "notify.valkeySecretName" . -}}
 {{- else -}}
 {{- .Values.redis.urlSecret.name -}}
@@ -153,26 +167,5 @@ value than the Secret's. Called with (dict "root" $ "secret" name "key" key "len
 {{- printf "%s+sentinel://%s%s/%d/%s%s" $scheme $login (join "," $redis.sentinel.nodes) (int $redis.database) $redis.sentinel.master $query -}}
 {{- else -}}
 {{- printf "%s://%s%s:%d/%d%s" $scheme $login $redis.host (int $redis.port) (int $redis.database) $query -}}
-{{- end -}}
-{{- end -}}
-
-{{/* Mistakes that a schema cannot see. */}}
-{{- define "notify.check" -}}
-{{- $redis := .Values.redis -}}
-{{- if and (not .Values.valkey.enabled) (not $redis.host) (not $redis.sentinel.nodes) (not $redis.urlSecret.name) -}}
-{{- fail "Redis: set redis.host, redis.sentinel.nodes or redis.urlSecret.name, or valkey.enabled=true for a small one inside this release" -}}
-{{- end -}}
-{{- if and .Values.valkey.enabled (or $redis.host $redis.sentinel.nodes $redis.urlSecret.name) -}}
-{{- fail "Redis: valkey.enabled=true brings its own; leave redis.host, redis.sentinel.nodes and redis.urlSecret.name empty" -}}
-{{- end -}}
-{{- $jwt := .Values.auth.jwt -}}
-{{- if gt (len (compact (list $jwt.existingSecret.name $jwt.jwksUrl $jwt.publicKey))) 1 -}}
-{{- fail "auth.jwt: set only one of existingSecret.name, publicKey and jwksUrl" -}}
-{{- end -}}
-{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
-{{- fail "autoscaling.minReplicas is larger than autoscaling.maxReplicas" -}}
-{{- end -}}
-{{- if and .Values.gatewayApi.enabled (not .Values.gatewayApi.parentRefs) -}}
-{{- fail "gatewayApi.enabled=true needs gatewayApi.parentRefs: the Gateway this route hangs on" -}}
 {{- end -}}
 {{- end -}}

@@ -65,7 +65,7 @@ crash reports. Only a URL that must be put together with a password from another
       - secret:
           name: {{ . }}
           items:
-            - key: {{ $.Values.valkey.enabled | ternary "redis-url" $.Values.redis.urlSecret.key }}
+            - key: {{ include "notify.valkeyEnabled" $ | empty | not | ternary "redis-url" $.Values.redis.urlSecret.key }}
               path: redis-url
       {{- end }}
 {{- if and (include "notify.redisTls" .) .Values.redis.tls.caSecret.name }}
@@ -91,7 +91,7 @@ against a cluster; where Helm only renders (GitOps), change an annotation in pod
 {{- if not .Values.auth.apiKeys.existingSecret.name -}}
 {{- $parts = append $parts (include "notify.generated" (dict "root" $ "secret" $auth "key" "api-keys" "length" 48)) -}}
 {{- end -}}
-{{- if and .Values.valkey.enabled (not .Values.valkey.existingSecret) -}}
+{{- if and (include "notify.valkeyEnabled" .) (not .Values.valkey.existingSecret) -}}
 {{- $parts = append $parts (include "notify.valkeyPassword" .) -}}
 {{- end -}}
 {{- $names := list .Values.auth.jwt.existingSecret.name .Values.auth.apiKeys.existingSecret.name .Values.valkey.existingSecret

@@ -20,7 +20,7 @@ def application(redis_url: str, ping_interval_s: int) -> web.Application:
         ping_interval=ping_interval_s,
     )
 
-    @sio.event  # type: ignore[untyped-decorator]
+    @sio.event
     async def connect(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> None:
         for room in auth["rooms"]:
             await sio.enter_room(sid, room)

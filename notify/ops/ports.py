@@ -1,0 +1,63 @@
+"""Opening a port: an aiohttp application, its listener, and how both end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from notify.ops.http_port import HttpPort
+from notify.ops.listening import cannot_listen
+
+LISTEN_QUEUE = 4096
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+async def open_port(
+    stack: AsyncExitStack,
+    application: web.Application,
+    port: HttpPort,
+    *,
+    host: str,
+    number: int,
+    prefix: str = "NOTIFY_",
+    shutdown_s: float,
+    front: Callable[[ProtocolFactory], ProtocolFactory] | None = None,
+    hurried: Callable[[], bool] = lambda: False,
+) -> None:
+    """Listen for `application`. Leaving `stack` closes the listener, the connections, and then that.
+
+    `front` puts a protocol of its own before HTTP. Requests under way get `shutdown_s` to finish, unless
+    somebody is in a hurry. Raises CannotListen, which names the settings by their `prefix`.
+    """
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_s)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    if runner.server is None:
+        raise RuntimeError("the runner has not been set up")
+
+    def finish() -> Awaitable[None]:
+        if hurried():
+            return port.finish(within_s=0, moment_s=0)
+        return port.finish(within_s=shutdown_s)
+
+    stack.push_async_callback(finish)
+    factory: ProtocolFactory = port.factory(runner.server)
+    if front is not None:
+        factory = front(factory)
+    loop = asyncio.get_running_loop()
+    try:
+        if host == "::":  # asyncio would listen for IPv6 alone
+            both = socket.create_server(
+                (host, number), family=socket.AF_INET6, dualstack_ipv6=socket.has_dualstack_ipv6()
+            )
+            listener = await loop.create_server(factory, sock=both, backlog=LISTEN_QUEUE)
+        else:
+            listener = await loop.create_server(factory, host, number, backlog=LISTEN_QUEUE)
+    except OSError as error:
+        raise cannot_listen(error, host=host, port=number, prefix=prefix) from error
+    stack.callback(listener.close)

@@ -1,0 +1,64 @@
+"""Plans in Redis: notifications that wait for their time, each with a place on the due list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from notify.domain.errors import NotifyError
+from notify.domain.plan import Plan
+from notify.redis import scripts
+from notify.redis.client import Redis
+from notify.store.due import Due, member
+from notify.store.keys import Keys
+
+SCHEDULE = scripts.load(__package__, "schedule")
+
+DELIVER = "deliver"
+"""The kind that they are on the due list as."""
+
+
+class Plans:
+    """A plan stands for as long as any of it is still to be delivered; then it is dropped.
+
+    Its notification has a record from the beginning, which stays until a day after it expires.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, due: Due) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._due = due
+
+    async def keep(self, *plans: tuple[Plan, bytes]) -> list[NotifyError | None]:
+        """Keep plans, each with the record that goes with it, as `lua/inbox.lua` has it; all of one or none.
+
+        For each None, also when it had been kept before, or the error: Unavailable means that Redis may or
+        may not have it.
+        """
+        replies = await self._redis.run_many(SCHEDULE, [self._call(plan, record) for plan, record in plans])
+        failures = [reply if isinstance(reply, NotifyError) else None for reply in replies]
+        kept = [plan.deliver_ms for (plan, _), failed in zip(plans, failures, strict=True) if failed is None]
+        if kept:
+            self._due.on_added(min(kept))
+        return failures
+
+    def _call(self, plan: Plan, record: bytes) -> tuple[Sequence[str], Sequence[str | bytes | int]]:
+        keys, id_ = self._keys, plan.accepted.id
+        return (
+            [keys.plan(id_), keys.record(id_), keys.retracted(id_), keys.sent(id_), keys.due],
+            [plan.encode(), record, plan.kept_until_ms, member(DELIVER, id_), plan.deliver_ms],
+        )
+
+    async def get(self, notification_id: str) -> Plan | None:
+        """The plan, or None when there is none (any more). Raises Unavailable, and ValueError for one that
+        a newer version made.
+        """
+        kept = await self._redis.execute("GET", self._keys.plan(notification_id))
+        return None if kept is None else Plan.decode(kept)
+
+    async def drop(self, notification_id: str) -> None:
+        """All of it is delivered, or nothing is to be. Raises Unavailable."""
+        await asyncio.gather(
+            self._redis.execute("UNLINK", self._keys.plan(notification_id)),
+            self._due.done(DELIVER, notification_id),
+        )

@@ -1,0 +1,300 @@
+"""HTTP within bounds: heads that are slow or long, connections that are many, a port that closes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from notify.ops.http_port import MAX_HEAD_BYTES, HttpPort, HttpStats
+from notify.ops.ports import open_port
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.timeout(60)
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def refuse(status: int) -> web.Response:
+    return web.Response(status=status, text="refused", headers={"X-Refused": "yes"})
+
+
+class Site:
+    """A port under test, whose one handler answers when it is let."""
+
+    def __init__(self, port: HttpPort, stats: HttpStats) -> None:
+        self.port = port
+        self.stats = stats
+        self.number = free_port()
+        self.let = asyncio.Event()
+        self.let.set()
+        self.asked = 0
+        self.stack = AsyncExitStack()
+        self.peers: list[Peer] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        await self.let.wait()
+        body = await request.read()
+        return web.Response(text=f"got {len(body)}")
+
+    async def connect(self) -> Peer:
+        self.peers.append(Peer(*await asyncio.open_connection("127.0.0.1", self.number)))
+        return self.peers[-1]
+
+
+class Peer:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:-2])}
+        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return int(head[0].split()[1]), headers, body
+
+    async def ended(self) -> bytes:
+        try:
+            return await self.reader.read()
+        except ConnectionError:
+            return b""
+
+
+@asynccontextmanager
+async def site(**options: Any) -> AsyncIterator[Site]:
+    stats = HttpStats()
+    here = Site(HttpPort("test", answer_malformed=refuse, stats=stats, **options), stats)
+    application = web.Application()
+    application.router.add_route("*", "/", here.handle)
+    async with here.stack:
+        await open_port(
+            here.stack, application, here.port, host="127.0.0.1", number=here.number, shutdown_s=5
+        )
+        yield here
+        for peer in here.peers:
+            peer.writer.transport.abort()
+
+
+async def until(condition: Any) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 8000], ids=len
+)
+async def test_a_head_that_is_not_whole_in_time_ends_the_connection(begin: bytes) -> None:
+    async with site(head_timeout_s=0.2) as here:
+        peer = await here.connect()
+        peer.send(begin)
+        await peer.ended()
+        assert here.stats.ended["test", "slow_head"] == 1
+
+
+async def test_a_head_that_trickles_in_has_no_more_time() -> None:
+    async with site(head_timeout_s=0.3) as here:
+        peer = await here.connect()
+        peer.send(GET)
+        await peer.answer()
+
+        async def trickle() -> None:
+            peer.send(b"GET / HTTP/1.1\r\n")
+            while True:
+                await asyncio.sleep(0.05)
+                peer.send(b"X: y\r\n")
+
+        trickling = asyncio.create_task(trickle())
+        await peer.ended()
+        trickling.cancel()
+        assert here.stats.ended["test", "slow_head"] == 1
+
+
+async def test_a_head_in_pieces_is_answered_and_the_deadline_is_over_with_it() -> None:
+    async with site(head_timeout_s=0.3) as here:
+        peer = await here.connect()
+        here.let.clear()
+        for piece in (GET[:5], GET[5:20], GET[20:]):
+            peer.send(piece)
+            await asyncio.sleep(0.02)
+        await until(lambda: here.asked)
+        later = await here.connect()
+        later.send(GET[:5])
+        await later.ended()  # longer than a head may take: it is an answer that we wait for now
+        here.let.set()
+        assert (await peer.answer())[0] == 200
+        assert here.stats.ended == {("test", "slow_head"): 1}
+
+
+@pytest.mark.parametrize("piece", [200, 64 * 1024, 1 << 20])
+async def test_a_head_beyond_the_bound_is_refused(piece: int) -> None:
+    async with site() as here:
+        peer = await here.connect()
+        peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        line = b"X-Header: " + b"y" * 1700 + b"\r\n"
+        head = line * (2 * MAX_HEAD_BYTES // len(line)) + b"\r\n"
+        for begin in range(0, len(head), piece):
+            peer.send(head[begin : begin + piece])
+            await asyncio.sleep(0)
+        status, headers, _ = await peer.answer()
+        assert (status, headers["connection"], headers["x-refused"]) == (431, "close", "yes")
+        await peer.ended()
+        assert here.asked == 0
+        assert here.stats.ended["test", "large_head"] == 1
+
+
+async def test_a_body_is_no_head() -> None:
+    async with site(head_timeout_s=0.2) as here:
+        peer = await here.connect()
+        size = 4 * MAX_HEAD_BYTES
+        peer.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(8):
+            await asyncio.sleep(0.05)
+            peer.send(b"x" * (size // 8))
+        assert (await peer.answer())[2] == b"got %d" % size
+        peer.send(GET)
+        assert (await peer.answer())[2] == b"got 0"
+        assert not here.stats.ended
+
+
+async def test_an_idle_connection_is_closed() -> None:
+    async with site(keep_alive_s=0.2) as here:
+        peer = await here.connect()
+        peer.send(GET)
+        assert (await peer.answer())[0] == 200
+        assert await peer.ended() == b""
+        assert not here.port.connections
+        assert here.stats.connections["test"] == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nCookie: hunter2\r\nBad Name: x\r\n\r\n",
+        b"hunter2\r\n\r\n",
+        b"GET /?key=hunter2 HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAuthorization: hunter2\r\nHost: x\x00\r\n\r\n",
+        b"\x16\x03\x01hunter2",
+    ],
+)
+async def test_what_is_no_request_is_refused_and_not_quoted(data: bytes, capsys, caplog) -> None:
+    async with site() as here:
+        peer = await here.connect()
+        peer.send(data)
+        status, headers, body = await peer.answer()
+        assert (status, headers["x-refused"], body) == (400, "yes", b"refused")
+        await peer.ended()
+        assert here.stats.ended["test", "malformed"] == 1
+    assert "hunter2" not in caplog.text + "".join(capsys.readouterr())
+
+
+async def test_a_full_port_lets_go_of_those_who_ask_nothing() -> None:
+    async with site(max_connections=lambda: 10) as here:
+        pooled = await here.connect()
+        pooled.send(GET)
+        await pooled.answer()
+        silent = [await here.connect() for _ in range(9)]
+        await until(lambda: len(here.port.connections) == 10)
+        late = await here.connect()
+        late.send(GET)
+        assert (await late.answer())[0] == 200
+        await asyncio.gather(*(peer.ended() for peer in silent))
+        assert here.stats.ended["test", "evicted"] == 10  # the pooled one, too: fewer than one round of them
+        assert len(here.port.connections) == 1
+
+
+async def test_a_port_full_of_work_refuses() -> None:
+    async with site(max_connections=lambda: 2) as here:
+        here.let.clear()
+        busy = [await here.connect() for _ in range(2)]
+        for peer in busy:
+            peer.send(GET)
+        await until(lambda: here.asked == 2)
+        late = await here.connect()
+        assert await late.ended() == b""
+        assert here.stats.ended["test", "refused"] == 1
+        here.let.set()
+        for peer in busy:
+            assert (await peer.answer())[0] == 200
+
+
+async def test_a_closing_port_says_so_and_answers_all_that_it_has_read() -> None:
+    async with site() as here:
+        idle, busy, sending, asking = [await here.connect() for _ in range(4)]
+        for peer in (idle, asking):
+            peer.send(GET)
+            assert "connection" not in (await peer.answer())[1]
+        here.let.clear()
+        busy.send(GET)
+        sending.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        await until(lambda: here.asked == 4)
+        here.port.close_soon()
+        ending = asyncio.create_task(here.stack.aclose())
+        asking.send(GET)  # in the moment that is left to it
+        await until(lambda: here.asked == 5)
+        here.let.set()
+        assert await idle.ended() == b""
+        sending.send(b"67890")
+        for peer, body in ((busy, b"got 0"), (asking, b"got 0"), (sending, b"got 10")):
+            status, headers, found = await peer.answer()
+            assert (status, headers["connection"], found) == (200, "close", body)
+            assert await peer.ended() == b""
+        await ending
+        assert not here.port.connections
+
+
+async def test_the_address_of_all_is_that_of_both_families() -> None:
+    stack, port = AsyncExitStack(), HttpPort("test", answer_malformed=refuse, stats=HttpStats())
+    number = free_port()
+    async with stack:
+        try:
+            await open_port(stack, web.Application(), port, host="::", number=number, shutdown_s=1)
+        except OSError as error:
+            pytest.skip(f"there is no IPv6 here: {error}")
+        for host in ("127.0.0.1", "::1"):
+            peer = Peer(*await asyncio.open_connection(host, number))
+            peer.send(GET)
+            assert (await peer.answer())[0] == 404
+            peer.writer.close()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["at once", "after its head"])
+async def test_what_could_not_be_read_is_not_kept(whole: bool) -> None:
+    """An error holds its frames, and they what was read and the error: only a collection would find them."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with site() as here:
+
+        async def ask() -> None:
+            peer = await here.connect()
+            peer.send(head)
+            if not whole:
+                asked = here.asked
+                await until(lambda: here.asked > asked)
+            peer.send(b"z" * 100_000)
+            await peer.ended()
+            here.peers.clear()
+            peer.writer.close()
+            with suppress(ConnectionError):
+                await peer.writer.wait_closed()
+
+        await ask()
+        assert here.stats.ended["test", "malformed"] == 1
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(30):
+                await ask()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        assert kept < 500_000
