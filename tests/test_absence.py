@@ -103,7 +103,7 @@ async def test_a_session_that_redis_lost_is_owed_what_it_was(tmp_path):
         with cluster.valkey.client() as redis:
             key = f"notify:session:{pid}"
             redis.delete(key)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not redis.exists(key):
                     await asyncio.sleep(0.05)
         await client.lose()

@@ -68,7 +68,7 @@ async def test_a_revocation_holds_everywhere_and_newer_tokens_are_good(apart: Cl
     revoked_at = time.time()
     for node in apart.nodes:
         assert await code(node, old) == "token_revoked"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while int(time.time()) <= int(revoked_at):
             await asyncio.sleep(0.05)
     for node in apart.nodes:
@@ -83,7 +83,7 @@ async def test_tokens_end_when_they_say(apart: Cluster):
         assert await code(node, mint("ada", iat=int(time.time()) + 5)) is None  # the leeway of issuers
         client = await RawClient.connect(node.url, {"token": mint("ada", expires_in_s=3)})
         assert not (await client.answer())["refused"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await client.closed.wait()
 
 

@@ -296,7 +296,7 @@ async def test_the_python_client_takes_notifications_without_offsets(cluster, na
     await client.connect(b.url, auth={"token": mint(name), "recovery": False}, transports=["websocket"])
     try:
         await accepted(a, {"user": name}, "hello")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await received.get())["title"] == "hello"
     finally:
         await client.disconnect()

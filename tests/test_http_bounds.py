@@ -127,7 +127,7 @@ async def test_few_descriptors_are_warned_of_and_some_are_kept_for_probes_and_re
         assert await node.metric("notify_http_connections_ended_total", reason="evicted") > 0
         with cluster.valkey.client() as redis:  # and a new connection to Redis can be had
             redis.client_kill_filter(_type="normal", skipme=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await node.post({"to": {"user": "user-0"}, "title": "again"}))[0] != 202:
                 await asyncio.sleep(0.05)
         for _, writer in silent:

@@ -288,7 +288,7 @@ async def test_pythons_client_gets_all_of_it_too(cluster: Cluster, name: str) ->
 
     await client.connect(a.url, auth={"token": mint(name), "recovery": False}, transports=["websocket"])
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             event, (ready,) = await heard.get()
             assert (event, ready["inbox"]["unseen"]) == ("session:ready", 0)
             id_ = await post(b, name)
@@ -341,7 +341,7 @@ async def test_a_node_that_could_not_hear_tells_its_people_to_look(
     with cluster.valkey.client() as redis:
         redis.client_kill_filter(_type="pubsub")
     done = await mark(other, "read", up_to=(await page(other))["rev"])
-    async with asyncio.timeout(20), tab.changed:
+    async with asyncio.timeout(30), tab.changed:
         while not any(change["rev"] >= done["rev"] for _, change in told(tab)):
             await tab.changed.wait()
     assert told(tab)[-1][1]["counts"] == done["counts"]

@@ -188,7 +188,7 @@ async def test_a_recovery_ends_with_one_reset_before_it_is_answered(
             "POST", "/v1/users/ada/inbox/mark", json={"as": what, "ids": [ids[which]]}
         )
         assert (status, done["changed"]) == (200, 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (now := await inbox(apart.near, "ada"))["counts"]["total"] > 3:  # `short` is still there
             await asyncio.sleep(0.05)
 
@@ -217,7 +217,7 @@ async def test_beyond_the_window_there_is_no_reset_but_a_badge_and_a_list(tmp_pa
         await ada.lose()
         id_ = (await node.post({"to": {"user": "ada"}, "title": "missed"}))[1]["id"]
         with cluster.valkey.client() as redis:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while list(redis.scan_iter("notify:session:*")):
                     await asyncio.sleep(0.05)
         back = await connected(node, "ada", pid=pid)

@@ -57,7 +57,7 @@ async def test_the_keys_are_fetched_without_a_client_asking(valkey: Valkey, tmp_
         (node,) = cluster.nodes
         assert await node.metric("notify_token_keys_known") == 0
         issuer.keys = [jwk(rsa_key(), "one")]
-        async with served(issuer, port), asyncio.timeout(20):
+        async with served(issuer, port), asyncio.timeout(30):
             while await node.metric("notify_token_keys_known") == 0:
                 await asyncio.sleep(0.05)
 

@@ -16,7 +16,7 @@ from tests.support.tokens import mint
 pytestmark = pytest.mark.timeout(120)
 
 
-async def until(condition, *, within_s: float = 20.0):
+async def until(condition, *, within_s: float = 30.0):
     async with asyncio.timeout(within_s):
         while True:
             found = condition()
@@ -29,7 +29,7 @@ async def until(condition, *, within_s: float = 20.0):
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"]], ids=lambda names: names[0])
 async def test_a_drained_node_sends_its_clients_away_and_they_come_back_by_themselves(tmp_path, transports):
-    settings = {"NOTIFY_DRAIN_DELAY": "1", "NOTIFY_DRAIN_SECONDS": "1"}
+    settings = {"NOTIFY_DRAIN_DELAY": "3", "NOTIFY_DRAIN_SECONDS": "1"}
     async with Cluster(2, directory=tmp_path, environ=settings) as cluster, JavaScript() as javascript:
         a, b = cluster.nodes
         client = await javascript.connect(

@@ -146,7 +146,7 @@ async def test_an_emit_from_outside_leaves_the_clients_offset_alone(cluster, uni
         after = len(client.log)
         await client.cut()
         assert (await client.wait("connect", after=after))["recovered"] is True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await b.post({"to": {"user": unique}, "title": "next"})
             await client.wait_event("notification", 2)
         assert titles(client) == ["seen", "next"]

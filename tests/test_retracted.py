@@ -56,7 +56,7 @@ def has(client: RawClient, id_: str) -> bool:
     return any(event[0] == "notification" and event[1]["id"] == id_ for event in client.events)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)
@@ -197,7 +197,7 @@ async def killed_half_way(cluster: Cluster, node: Node, id_: str) -> bool:
     mark = KEYS.retracted(id_)
     with cluster.valkey.client() as client:
         asked = asyncio.create_task(retract(node, id_))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not client.exists(mark):
                 await asyncio.sleep(0)
         node.signal(signal.SIGSTOP)

@@ -17,7 +17,7 @@ from tests.support.valkey import Valkey
 pytestmark = pytest.mark.timeout(120)
 
 
-async def until(condition, *, within_s: float = 20.0):
+async def until(condition, *, within_s: float = 30.0):
     async with asyncio.timeout(within_s):
         while not await condition():
             await asyncio.sleep(0.03)

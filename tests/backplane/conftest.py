@@ -160,7 +160,7 @@ def side() -> Callable[[str, str], object]:
     return make
 
 
-async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
     """Wait for a condition. Fails when it does not come true."""
     async with asyncio.timeout(within_s):
         while not condition():

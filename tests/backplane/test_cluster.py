@@ -111,10 +111,10 @@ async def test_a_silent_node_is_left_out_when_patience_ends(monkeypatch: pytest.
 async def test_nobody_waits_when_all_have_answered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "PATIENCE_S", 3600)
     async with nodes("a", "b") as air:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert len(await air.nodes["a"].ask("who")) == 2
         air.listed.discard("a")  # its own entry is late: it counts itself among the living all the same
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert "a" in await air.nodes["a"].ask("who")
 
 

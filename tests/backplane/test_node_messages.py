@@ -90,7 +90,7 @@ async def test_a_node_answers_one_of_the_version_before(cluster, unique):
     with cluster.valkey.client() as client, client.pubsub() as pubsub:
         pubsub.subscribe(f"notify:node:old-{unique}")
         client.publish("notify:socketio", json.dumps(asked))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(answers) < 3:
                 message = await asyncio.to_thread(pubsub.get_message, timeout=1)
                 if message and message["type"] == "message":

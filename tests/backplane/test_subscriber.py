@@ -311,7 +311,7 @@ async def test_a_request_that_died_half_way_is_finished_and_not_doubled(side, va
         monkeypatch.undo()
         await until(lambda: first.packets)
         assert last.packets == []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await a.publisher.publish(notification, idempotency=key)

@@ -41,7 +41,7 @@ async def started(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subp
 async def said(process: asyncio.subprocess.Process, text: str) -> None:
     """Wait until the process says so on its error output."""
     assert process.stderr is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while text not in (line := (await process.stderr.readline()).decode()):
             assert line, f"it ended without saying {text!r}"
 
@@ -72,7 +72,7 @@ async def test_listen_joins_rooms_by_long_polling_and_prints_for_people(cluster:
     arguments = ("listen", "--url", node.url, "--user", unique, "--room", unique, "--polling", "--count", "1")
     async with started(*arguments, JWT_SECRET=JWT_SECRET) as listening:
         await said(listening, "connected in /")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await node.metric("notify_topics") or b"build" not in await _heard(
                 listening, cluster, unique
             ):

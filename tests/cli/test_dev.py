@@ -103,7 +103,7 @@ async def dev(directory: Path, *arguments: str, **environ: str) -> AsyncIterator
 
 async def gone(processes: list[psutil.Process]) -> None:
     """Wait until none of them runs."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while alive := [
             each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE
         ]:

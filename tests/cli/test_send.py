@@ -164,7 +164,7 @@ async def test_lines_are_posted_while_the_input_goes_on():
         try:
             process.stdin.write(b'{"to": {"user": "42"}}\n' * 1001)
             await process.stdin.drain()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 assert (await process.stdout.readline()).startswith(b"ntf_")
         finally:
             process.kill()

@@ -15,7 +15,7 @@ EXPECTED = (
     "ERR_INTERNET_DISCONNECTED",
     "WebSocket connection to",
 )
-BACK_MS = 20_000
+BACK_MS = 30_000
 
 
 class Person:

@@ -64,7 +64,7 @@ def reference(page_of_its_own: Page, demo: Demo) -> Iterator[Reference]:
 @pytest.fixture
 def page_of_its_own(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1360, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     yield context.new_page()
     context.close()
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.demo.service import ROOT, Demo
 
-WAIT_S = 20
+WAIT_S = 30
 
 
 def test_the_snippets_of_the_readme_run(demo: Demo) -> None:

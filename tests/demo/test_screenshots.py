@@ -34,15 +34,15 @@ def lived_in(screen: Screen) -> None:
         person.phone.get_by_role("button", name="Mark all as read").click()
         expect(person.unread).to_have_count(0)
     page.get_by_role("button", name="Hammer 1,000").click()
-    expect(page.locator(".verdict").nth(1)).to_have_text("All 1,000, in order, none twice.", timeout=30_000)
+    expect(page.locator(".verdict").nth(1)).to_have_text("All 1,000, in order, none twice.")
     ada.say("Bo", "Are you on the other node?")
     expect(bo.messages).to_have_count(1)
     bo.say("Ada", "I am. Kill mine, I lose nothing.")
     expect(ada.messages).to_have_count(2)
     ada.button("Cut my connection").click()
-    expect(ada.badge).to_have_text("Back on node-1. Missed 3, got all 3.", timeout=20_000)
+    expect(ada.badge).to_have_text("Back on node-1. Missed 3, got all 3.")
     expect(ada.count).to_have_text("3")
-    expect(ada.toasts).to_have_count(0, timeout=20_000)  # they leave by themselves
+    expect(ada.toasts).to_have_count(0)  # they leave by themselves
     page.get_by_role("button", name="Build", exact=True).click()
     page.get_by_role("button", name="Post", exact=True).click()
     expect(screen.answer()).to_contain_text("Accepted")

@@ -17,7 +17,7 @@ from tests.demo.service import Demo, running_demo
 from tests.docs.blocks import ROOT, Block, blocks
 
 BLOCKS = blocks()
-WAIT_S = 25
+WAIT_S = 30
 RUN_BY_CLIENT_DEMO = {"client", "react", "vue"}
 
 

@@ -117,7 +117,7 @@ def person(browser: Browser, example: Example) -> Iterator[Person]:
         def sign_in(name: str) -> Page:
             context = browser.new_context(viewport={"width": 1100, "height": 800})
             stack.callback(context.close)
-            context.set_default_timeout(15_000)
+            context.set_default_timeout(30_000)
             page = context.new_page()
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)

@@ -16,7 +16,7 @@ from notify.gateway.engineio.server import Engine
 from notify.gateway.engineio.transports.polling import Polling
 from notify.gateway.socketio.server import SocketServer
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 async def eventually(condition: Callable[[], object]) -> None:

@@ -14,7 +14,7 @@ from notify.gateway.engineio.transports.websocket import WebSocketProtocol
 from notify.protocol.engineio import frame
 from tests.gateway.certificates import tls_contexts
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Recorder:

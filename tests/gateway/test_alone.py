@@ -11,7 +11,7 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 ENGINE = """
 from notify.gateway.engineio.server import Engine

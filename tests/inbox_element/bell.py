@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
-WAIT_S = 10
+WAIT_S = 30
 # What the browser itself says about a connection that a test has broken.
 EXPECTED = ("WebSocket connection to", "ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION_REFUSED")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.inbox_element.bell import Bell
+from tests.inbox_element.bell import WAIT_S, Bell
 from tests.inbox_element.service import Service
 
 Visit = Callable[..., Bell]
@@ -83,11 +84,10 @@ def test_a_click_marks_read_and_follows_the_link(bell: Bell, service: Service, u
     bell.show()
     bell.items.first.click()
     bell.page.wait_for_url("**/there.html?x=1")
-    deadline = 100
-    while service.inbox(user)["counts"]["unread"] and deadline:
-        deadline -= 1
-        bell.page.wait_for_load_state()
-    assert service.inbox(user)["counts"]["unread"] == 0
+    deadline = time.monotonic() + WAIT_S
+    while service.inbox(user)["counts"]["unread"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_click_that_the_page_takes_for_itself_does_nothing_more(
@@ -502,28 +502,42 @@ def test_an_element_made_before_its_script_takes_up_what_was_set(
     expect(bell.page.locator("notify-late [part~=badge]")).to_have_text("1")
 
 
-def test_a_thousand_entries_are_there_without_a_long_task(visit: Visit, service: Service, user: str) -> None:
+def test_a_thousand_entries_open_as_fast_as_a_few(visit: Visit, service: Service, user: str) -> None:
     service.post_many(
         user, [f"n {n}" for n in range(1000)], body="Some text that says a little more.", category="ci"
     )
     bell = visit(options={"limit": 100})
     bell.is_live()
     bell.js("page.inbox.load()")
+    few = fastest_opening(bell)
     for _ in range(9):
         bell.js("page.inbox.more()")
     assert bell.js("page.inbox.items.length") == 1000
-    bell.page.evaluate(
-        """() => {
-          page.long = [];
-          const told = (list) => page.long.push(...list.getEntries().map(({duration}) => duration));
-          new PerformanceObserver(told)
-            .observe({type: 'longtask'});
-        }"""
-    )
+    assert fastest_opening(bell) < 4 * few  # ten times as many
     bell.show()
     expect(bell.titles.first).to_have_text("Unread: n 999")
-    bell.page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
-    assert bell.js("page.long") == []
+    shown = bell.items.count()
     bell.scroller.evaluate("(it) => it.scrollTo(0, it.scrollHeight)")
-    bell.until("page.element.shadowRoot.querySelectorAll('article').length > 30")
-    assert bell.js("page.long") == []
+    bell.until("page.element.shadowRoot.querySelectorAll('article').length > it", shown)
+    assert bell.items.count() < 200
+
+
+def fastest_opening(bell: Bell) -> float:
+    """The milliseconds from a click on the bell until its list is painted, at best."""
+    return min(
+        bell.page.evaluate(
+            """async () => {
+              const root = page.element.shadowRoot;
+              const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+              const since = performance.now();
+              root.querySelector("[part~=bell]").click();
+              await painted();
+              const took = performance.now() - since;
+              if (!root.querySelector("article")) throw new Error("the list is not there");
+              root.querySelector("[part~=bell]").click();
+              await painted();
+              return took;
+            }"""
+        )
+        for _ in range(7)
+    )

@@ -177,7 +177,7 @@ def looked_at(service: Service, browser: Browser, site: str, user: str) -> Itera
             color_scheme=scheme,
             has_touch=width < 500,
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         bell = Bell(
             context.new_page(),

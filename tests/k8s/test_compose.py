@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(180)
 
 FILE = toolbox.ROOT / "compose.yaml"
 GIVEN = {"NOTIFY_JWT_SECRET": "s" * 32, "NOTIFY_API_KEYS": "backend:a-key-of-the-backend"}
-WAIT_S = 20
+WAIT_S = 30
 
 
 def filled_in(given: dict[str, str]) -> dict[str, Any]:

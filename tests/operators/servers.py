@@ -17,7 +17,7 @@ from notify.embedded.child import with_parent_death_signal
 from notify.embedded.server import server_binary
 from tests.support.ports import free_port
 
-STARTED_S = 10.0
+STARTED_S = 30.0
 
 
 def until(found: Callable[[], Any], *, within_s: float, what: str) -> Any:
@@ -142,7 +142,7 @@ class Sentinels:
                 "master_link_status:up" in self.second.call("INFO", "replication").__str__()
                 or dict(self.second.call("INFO", "replication")).get("master_link_status") == "up"
             ),
-            within_s=15,
+            within_s=30,
             what="the replica follows",
         )
 
@@ -152,7 +152,7 @@ class Sentinels:
             return int(fields["num-other-sentinels"]) == 2 and int(fields["num-slaves"]) == 1
 
         for sentinel in self.sentinels:
-            until(partial(known, sentinel), within_s=15, what="the Sentinels know each other")
+            until(partial(known, sentinel), within_s=30, what="the Sentinels know each other")
 
     def promoted(self, server: Server) -> None:
         """Wait until this one is the master, for all Sentinels and for itself."""
@@ -164,7 +164,7 @@ class Sentinels:
                 )
                 and server.call("ROLE")[0] == "master"
             ),
-            within_s=20,
+            within_s=30,
             what="the failover is over",
         )
 

@@ -89,7 +89,7 @@ async def test_a_client_that_left_during_the_handler_is_not_handed_over() -> Non
         client.send(handshake())
         await client.leave()
         gone.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await finished.wait()
     assert site.owners.empty()
 

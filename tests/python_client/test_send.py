@@ -44,7 +44,7 @@ async def test_what_is_sent_reaches_a_client_on_another_node(
                 url="/invoices/4711",
                 data={"n": [1, None]},
             )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             heard = await got.get()
     finally:
         await client.disconnect()

@@ -44,7 +44,7 @@ class Gate:
         return outcome
 
 
-async def eventually(call, *, within_s: float = 10.0):
+async def eventually(call, *, within_s: float = 30.0):
     async with asyncio.timeout(within_s):
         while True:
             try:

@@ -61,7 +61,7 @@ async def node(valkey: Valkey, *, started: bool = True) -> AsyncIterator[Node]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

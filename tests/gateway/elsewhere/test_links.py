@@ -123,7 +123,7 @@ async def linked(*, most=100, timeout_s=10.0):
 
 
 async def until(found):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not found():
             await asyncio.sleep(0.005)
 

@@ -133,7 +133,7 @@ async def test_much_sent_while_the_handler_waits_is_all_read_in_order(tls: bool)
         client.send(handshake())
         for i in range(300):
             client.send(text(f"{i} " + "x" * 10_000))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             # aiohttp has stopped reading: its buffer for what comes behind an upgrade is full.
             while not requests or requests[0].transport is None or requests[0].transport.is_reading():
                 await asyncio.sleep(0.005)
@@ -213,7 +213,7 @@ async def test_the_handler_may_go_on_and_is_not_the_servers_any_more(handler_can
         client = await RawClient.open(site, behind=text("echo meanwhile"))
         assert await client.frame() == (1, b"echo meanwhile")
         gate.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(asyncio.all_tasks()) > 1:
                 await asyncio.sleep(0.005)
         assert connections == [[]]

@@ -66,7 +66,7 @@ async def test_a_peer_that_closes_without_reading_does_not_hold_us(tls: bool) ->
 
 async def gone(protocol: WebSocketProtocol) -> None:
     """Until the transport has let go of its protocol."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while protocol._timer is not None or protocol.buffered:
             await asyncio.sleep(0.005)
 

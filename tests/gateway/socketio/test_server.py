@@ -324,7 +324,7 @@ async def test_handlers_of_one_client_start_in_the_order_of_its_events():
         order.append(number)
         assert var.get() == "unset"
         var.set(number)
-        async with asyncio.timeout(5):  # needs to be in a task
+        async with asyncio.timeout(30):  # needs to be in a task
             await asyncio.sleep(0.001)
         assert var.get() == number
 

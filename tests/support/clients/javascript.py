@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 SCRIPT = Path(__file__).with_name("client.mjs")
 T = TypeVar("T")
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 class JsClient:

@@ -84,7 +84,7 @@ class RawClient:
         strings = [event[-1] for event in self.events if isinstance(event[-1], str)]
         return strings[-1] if strings else None
 
-    async def until(self, found: Any, *, within_s: float = 10.0) -> Any:
+    async def until(self, found: Any, *, within_s: float = 30.0) -> Any:
         """Wait until `found()` is true, and return what it is."""
         try:
             async with asyncio.timeout(within_s), self._changed:
