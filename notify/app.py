@@ -220,7 +220,7 @@ class Node:
         return advertised_url(
             wanted=settings.advertise_url,
             internal_host=settings.host if self.listeners.shared else settings.internal_host,
-            internal_port=settings.internal_port,
+            internal_port=self.listeners.internal_port,
             local_host=hosts[0] if hosts else None,
         )
 

@@ -41,6 +41,8 @@ class Listeners:
         """One port for clients and backends."""
         self.stats = HttpStats()
         self.request_ids = RequestIds()
+        self.internal_port = settings.internal_port
+        """Once it is open, where it listens, also if any free port was asked for (0)."""
         self._settings = settings
         self._server = server
         self._hurried = hurried
@@ -81,11 +83,14 @@ class Listeners:
         if self.shared:
             self._public.add_routes(routes)
             self._server.eio.limits.draining = True  # clients are taken later
-            await self._open(self._public, self._public_port, settings.host, settings.port)
+            opened = await self._open(self._public, self._public_port, settings.host, settings.port)
         else:
             internal = web.Application()
             internal.add_routes(routes)
-            await self._open(internal, self._internal_port, settings.internal_host, settings.internal_port)
+            opened = await self._open(
+                internal, self._internal_port, settings.internal_host, settings.internal_port
+            )
+        self.internal_port = opened
 
     async def open_public(self) -> None:
         """Take clients. Raises CannotListen when the port is not to be had."""
@@ -93,9 +98,9 @@ class Listeners:
         if not self.shared:
             await self._open(self._public, self._public_port, self._settings.host, self._settings.port)
 
-    async def _open(self, application: web.Application, port: HttpPort, host: str, number: int) -> None:
+    async def _open(self, application: web.Application, port: HttpPort, host: str, number: int) -> int:
         engine, silent = self._server.eio, self._silent
-        await open_port(
+        opened = await open_port(
             self._stack,
             application,
             port,
@@ -109,7 +114,8 @@ class Listeners:
             else None,
             hurried=self._hurried,
         )
-        log.info("listening", host=host, port=number, what=port.name)
+        log.info("listening", host=host, port=opened, what=port.name)
+        return opened
 
     def close_soon(self) -> None:
         """From now on every answer ends its connection, and says so."""

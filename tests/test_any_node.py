@@ -120,6 +120,20 @@ async def test_a_node_that_is_gone_is_answered_for_at_once(tmp_path, unique):
         assert await b.metric('notify_passed_on_total{outcome="unreachable",what="poll"}') >= 1
 
 
+async def test_a_node_at_any_free_port_is_reached(tmp_path, unique):
+    async with Cluster(1, directory=tmp_path) as cluster, aiohttp.ClientSession() as session:
+        a, b = cluster.nodes[0], cluster.add(NOTIFY_INTERNAL_PORT="0")
+        b.spawn()
+        async with asyncio.timeout(30):
+            while not any(line["event"] == "ready" for line in b.events):
+                await asyncio.sleep(0.03)
+        (internal,) = [line["port"] for line in b.events if line.get("what") == "api"]
+        assert internal > 0
+        sid = await begin(session, b.url)
+        await connect(session, a.url, sid, unique)
+        assert await a.metric("notify_links", made="here") == 1
+
+
 async def test_a_frozen_node_is_given_up(tmp_path):
     async with Cluster(2, directory=tmp_path) as cluster, aiohttp.ClientSession() as session:
         a, b = cluster.nodes

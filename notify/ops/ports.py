@@ -28,11 +28,12 @@ async def open_port(
     shutdown_s: float,
     front: Callable[[ProtocolFactory], ProtocolFactory] | None = None,
     hurried: Callable[[], bool] = lambda: False,
-) -> None:
-    """Listen for `application`. Leaving `stack` closes the listener, the connections, and then that.
+) -> int:
+    """Listen for `application`; the port, which is not `number` where that is 0.
 
-    `front` puts a protocol of its own before HTTP. Requests under way get `shutdown_s` to finish, unless
-    somebody is in a hurry. Raises CannotListen, which names the settings by their `prefix`.
+    Leaving `stack` closes the listener, the connections, and then that. `front` puts a
+    protocol of its own before HTTP. Requests under way get `shutdown_s` to finish, unless somebody is in a
+    hurry. Raises CannotListen, which names the settings by their `prefix`.
     """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_s)
     await runner.setup()
@@ -61,3 +62,5 @@ async def open_port(
     except OSError as error:
         raise cannot_listen(error, host=host, port=number, prefix=prefix) from error
     stack.callback(listener.close)
+    bound: int = listener.sockets[0].getsockname()[1]
+    return bound

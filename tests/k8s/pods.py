@@ -75,8 +75,12 @@ def _projected(volume: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+POD_IP = "127.0.0.1"
+
+
 def environ_of(objects: Objects, container: dict[str, Any], host: Host, name: str) -> dict[str, str]:
     """The container's environment as the kubelet would make it, with the host's addresses and places."""
+    fields = {"metadata.name": name, "status.podIP": POD_IP}
     maps = {each["metadata"]["name"]: each for each in objects.values() if each["kind"] == "ConfigMap"}
     environ: dict[str, str] = {}
     for source in container.get("envFrom", []):
@@ -87,8 +91,7 @@ def environ_of(objects: Objects, container: dict[str, Any], host: Host, name: st
             text = re.sub(r"\$\((\w+)\)", lambda found: environ.get(found[1], found[0]), variable["value"])
             environ[variable["name"]] = text
         else:
-            assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
-            environ[variable["name"]] = name
+            environ[variable["name"]] = fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
     return {name: host.here(value) for name, value in environ.items()}
 
 
@@ -106,15 +109,17 @@ class Pod:
         self.grace_s: float = self.spec["terminationGracePeriodSeconds"]
         (container,) = self.spec["containers"]
         self.container = container
-        mine = Host(host.directory, dict(host.replaced))
+        (internal,) = [port["containerPort"] for port in container["ports"] if port["name"] == "internal"]
+        advertised = {f"http://[{POD_IP}]:{internal}": f"http://[{POD_IP}]:{ports[1]}"}
+        mine = Host(host.directory, {**host.replaced, **advertised})
         files_of(objects, self.spec, container, mine, name)
         self.environ = {
             **_base(),
             **environ_of(objects, container, mine, name),
             "NOTIFY_PORT": str(ports[0]),
             "NOTIFY_INTERNAL_PORT": str(ports[1]),
-            "NOTIFY_HOST": "127.0.0.1",
-            "NOTIFY_INTERNAL_HOST": "127.0.0.1",
+            "NOTIFY_HOST": POD_IP,
+            "NOTIFY_INTERNAL_HOST": POD_IP,
         }
         self.log_path = host.directory / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None

@@ -154,7 +154,8 @@ def test_every_setting_is_one_that_the_server_knows(scenarios: dict[str, Objects
         environ: dict[str, str] = dict(objects["configmap.yaml"]["data"])
         for variable in container(objects)["env"]:
             if variable["name"].startswith("NOTIFY_") and not variable["name"].endswith("_FILE"):
-                environ[variable["name"]] = variable.get("value", "demo-notify-7c9d-x2x4z")
+                text = variable.get("value", "demo-notify-7c9d-x2x4z")
+                environ[variable["name"]] = text.replace("$(POD_IP)", "10.0.0.7")
         settings = Settings.load(environ)  # raises SettingsError for names and values it does not know
         ports = {each["name"]: each["containerPort"] for each in container(objects)["ports"]}
         assert ports == {"public": settings.port, "internal": settings.internal_port}
@@ -205,6 +206,7 @@ def test_the_redis_url_of_each_kind_of_redis(render: Render) -> None:
         ({"valkey": {"enabled": False}}, "set redis.host, redis.sentinel.nodes"),
         ({**SMALLEST, "settings": {"PORT": 80}}, "a value of its own"),
         ({**SMALLEST, "settings": {"JWT_SECRET": "x"}}, "never from a ConfigMap"),
+        ({**SMALLEST, "settings": {"ADVERTISE_URL": "http://a:1"}}, "never from a ConfigMap"),
         ({**SMALLEST, "settings": {"NOTIFY_MAX_PAYLOAD": 1}}, "NOTIFY_MAX_PAYLOAD"),
         ({**SMALLEST, "replicas": 3}, "replicas"),
         ({**SMALLEST, "gatewayApi": {"enabled": True}}, "parentRefs"),
@@ -246,6 +248,27 @@ def test_only_the_public_port_can_be_reached_from_outside(scenarios: dict[str, O
         doors = objects["networkpolicy.yaml"]["spec"]["ingress"]
         (internal_door,) = [door for door in doors if door["ports"] == [{"port": "internal"}]]
         assert internal_door["from"], "an empty list would let everyone in"
+
+
+@pytest.mark.parametrize(
+    ("address", "host"), [("10.0.0.7", "10.0.0.7"), ("fd00::7", "[fd00::7]")], ids=["IPv4", "IPv6"]
+)
+def test_pods_tell_each_other_where_they_are(scenarios: dict[str, Objects], address: str, host: str) -> None:
+    for name, objects in scenarios.items():
+        env = container(objects)["env"]
+        names = [each["name"] for each in env]
+        assert env[names.index("POD_IP")]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+        place = names.index("NOTIFY_ADVERTISE_URL")
+        assert names.index("POD_IP") < place, "or it would not be filled in"
+        told = env[place]["value"].replace("$(POD_IP)", address)
+        ports = {each["name"]: each["containerPort"] for each in container(objects)["ports"]}
+        url = f"http://{host}:{ports['internal']}"
+        assert Settings.load({"NOTIFY_ADVERTISE_URL": told}).advertise_url == url, name
+        policy = objects["networkpolicy.yaml"]["spec"]
+        ours = {"podSelector": {"matchLabels": policy["podSelector"]["matchLabels"]}}
+        (door,) = [door for door in policy["ingress"] if door["ports"] == [{"port": "internal"}]]
+        assert ours in door["from"]
+        assert {"ports": [{"port": ports["internal"]}], "to": [ours]} in policy["egress"]
 
 
 def test_proxies_wait_longer_than_the_ping(scenarios: dict[str, Objects], render: Render) -> None:

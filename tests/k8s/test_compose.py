@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import notify
+from notify.backplane.advertised import advertised_url
 from notify.embedded.child import with_parent_death_signal
 from notify.embedded.server import server_binary
 from notify.settings.settings import Settings
@@ -47,6 +48,12 @@ def filled_in(given: dict[str, str]) -> dict[str, Any]:
     text = re.sub(r"\$\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<words>[^}]*))?\}", value, json.dumps(whole))
     read: dict[str, Any] = json.loads(text)
     return read
+
+
+def of_the_image() -> dict[str, str]:
+    """The settings that the Dockerfile makes."""
+    text = (toolbox.ROOT / "k8s" / "Dockerfile").read_text()
+    return dict(re.findall(r"\b(NOTIFY_[A-Z_]+)=(\S+)", text))
 
 
 def seconds(text: str) -> float:
@@ -96,6 +103,14 @@ def test_it_fits_the_image_the_chart_and_the_servers_settings() -> None:
     assert f"  image: {valkey['image']}\n" in (toolbox.CHART / "values.yaml").read_text()
     settings = Settings.load(server["environment"])
     assert settings.missing(embedded=False) == {}
+    image = Settings.load({**of_the_image(), **server["environment"]})
+    told = advertised_url(
+        wanted=image.advertise_url,
+        internal_host=image.internal_host,
+        internal_port=image.internal_port,
+        local_host="172.18.0.3",
+    )
+    assert told == "http://172.18.0.3:8081", "its address in the network that it shares with Valkey"
     assert server["ports"] == [f"8080:{settings.port}", f"127.0.0.1:8081:{settings.internal_port}"]
     down = settings.drain_delay + settings.drain_seconds + settings.shutdown_seconds
     assert seconds(server["stop_grace_period"]) >= down + 10

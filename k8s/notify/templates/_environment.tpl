@@ -26,7 +26,7 @@
 {{- if hasKey $env $name -}}
 {{- fail (printf "settings.%s: this one has a value of its own in values.yaml; set it there" $name) -}}
 {{- end -}}
-{{- if has $name (list "JWT_SECRET" "API_KEYS" "REDIS_URL" "NODE_ID" "DATA_DIR") -}}
+{{- if has $name (list "JWT_SECRET" "API_KEYS" "REDIS_URL" "NODE_ID" "ADVERTISE_URL" "DATA_DIR") -}}
 {{- fail (printf "settings.%s: comes from a Secret or from the pod, never from a ConfigMap" $name) -}}
 {{- end -}}
 {{- /* Numbers of YAML are floats: toString would write 1048576 as 1.048576e+06, JSON does not. */ -}}
