@@ -32,6 +32,7 @@ from notify.gateway.sessions.arrivals import Arrivals
 from notify.gateway.sessions.expiry import Expiry
 from notify.gateway.sessions.inbox_audit import InboxAudit
 from notify.gateway.sessions.inbox_watch import InboxWatch
+from notify.gateway.sessions.pacing import Pacing
 from notify.gateway.sessions.recovery import Recovery
 from notify.gateway.sessions.rooms import Rooms
 from notify.gateway.sessions.session_refresher import SessionRefresher
@@ -82,6 +83,11 @@ LOG_MAX_MESSAGES = 10_000
 MESSAGE_SLACK = 1024 * 1024
 """Bytes that a published message may have besides its payload: users left out, and JSON's escapes."""
 CONNECT_WAIT_S = 5.0
+CONNECTS_AT_ONCE = 128
+"""Clients that are being let in at a time: enough for full calls to Redis (`arrivals.MOST_IN_ONE`) while the
+answers to others are on their way."""
+LONGEST_TURN_S = 10.0
+"""How long a client waits to be let in: half of what socket.io-client gives a connection."""
 LATE_ANSWER_S = 5.0
 """How much later than a ping the answer to a poll that was passed on may come."""
 
@@ -280,6 +286,11 @@ class Node:
             authenticator=self.authenticator,
             sessions=self.sessions,
             arrivals=self.arrivals,
+            pacing=Pacing(
+                at_once=CONNECTS_AT_ONCE,
+                longest_wait_s=min(LONGEST_TURN_S, settings.connect_timeout / 2),
+                stats=self.gateway_stats,
+            ),
             recovery=self.recovery,
             inbox=self.inbox,
             inbox_watch=self.inbox_watch,

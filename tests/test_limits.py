@@ -7,6 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from notify.app import CONNECTS_AT_ONCE
 from tests.support.clients.javascript import JavaScript
 from tests.support.clients.raw import RawClient
 from tests.support.cluster import Cluster
@@ -139,3 +140,28 @@ async def test_a_connection_that_is_in_no_namespace_any_more_is_not_kept(tmp_pat
             await sent_away.closed.wait()
         assert not stays.closed.is_set()
         await stays.close()
+
+
+async def test_more_than_can_be_let_in_at_once_wait_for_their_turn(tmp_path):
+    more = 20
+    async with Cluster(1, directory=tmp_path, environ={"NOTIFY_REDIS_TIMEOUT": "30"}) as cluster:
+        (node,) = cluster.nodes
+        with cluster.valkey.client() as redis:
+            redis.client_pause(30_000, all=False)
+            clients = [
+                await RawClient.connect(node.url, {"token": mint(f"user-{n}")})
+                for n in range(CONNECTS_AT_ONCE + more)
+            ]
+            async with asyncio.timeout(30):
+                while await node.metric("notify_connects_waiting") != more:
+                    await asyncio.sleep(0.05)
+            await clients.pop().close()  # it gives up, and costs nobody a turn
+            redis.client_unpause()
+        for client in clients:
+            assert not (await client.answer())["refused"]
+        async with asyncio.timeout(30):
+            while await node.metric("notify_connects_waiting"):
+                await asyncio.sleep(0.05)
+        assert await node.metric("notify_connects_total") == len(clients)
+        for client in clients:
+            await client.close()

@@ -22,6 +22,8 @@ class GatewayStats:
     """Connections closed, by reason."""
     connects: int = 0
     """Namespace connects that were let in."""
+    connects_waiting: int = 0
+    """Clients whose token is good and that wait for their turn to be let in (a level)."""
     connect_errors: Counter[str] = field(default_factory=Counter)
     """Namespace connects that were refused, by error code."""
     handshakes_refused: Counter[str] = field(default_factory=Counter)

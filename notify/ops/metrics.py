@@ -64,6 +64,7 @@ COUNTED = (
     _Counted("gateway", "closed", _c, "notify_connections_closed", "Connections closed", "reason"),
     _Counted("gateway", "handshakes_refused", _c, "notify_handshakes_refused", "Handshakes refused before a connection", "reason"),
     _Counted("gateway", "connects", _c, "notify_connects", "Clients let into a namespace"),
+    _Counted("gateway", "connects_waiting", _g, "notify_connects_waiting", "Clients that wait for their turn to be let into a namespace"),
     _Counted("gateway", "connect_errors", _c, "notify_connect_errors", "Clients not let into a namespace", "code"),
     _Counted("gateway", "recovered", _c, "notify_recovered", "Clients that got their session and what they missed"),
     _Counted("gateway", "not_recovered", _c, "notify_not_recovered", "Clients told that they lost their place", "reason"),

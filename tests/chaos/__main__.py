@@ -1,6 +1,6 @@
 """`make chaos`: all scenarios with live progress, and a report with the figures of all of them.
 
-    python -m tests.chaos [--only R1,R3] [--seed N] [--short] [--report FILE]
+    python -m tests.chaos [--only R1,R3] [--seed N] [--short] [--herd 1000] [--report FILE]
 
 A seed repeats a run: who is killed, who posts what, where everyone connects.
 """
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import callers, crowds, inboxes, outages, rubbish, scenarios, strangers, trust
+from tests.chaos import callers, crowds, inboxes, outages, rubbish, scenarios, storms, strangers, trust
 from tests.chaos.report import markdown, table
 from tests.chaos.world import Report
 
@@ -26,11 +26,12 @@ Run = Callable[..., Awaitable[Report]]
 Size = dict[str, Any]
 
 
-def runs(*, short: bool) -> dict[str, Run]:
-    """The scenarios by name, in their full or in their short form."""
+def runs(*, short: bool, herd: int | None = None) -> dict[str, Run]:
+    """The scenarios by name, in their full or in their short form; `herd` clients in storms."""
     size: Size = (
         {"people": 60, "rate": 100.0, "stock": 4} if short else {"people": 500, "rate": 200.0, "stock": 8}
     )
+    goal_s = None if short or herd else 2.0
     return {
         "R1": partial(scenarios.killed_node, **size, rounds=1 if short else 4),
         "R2": partial(scenarios.rolling_restart, **size),
@@ -61,13 +62,28 @@ def runs(*, short: bool) -> dict[str, Run]:
         ),
         "R18": partial(trust.sent_away_unheard, people=30 if short else 300, rounds=2 if short else 5),
         "R19": partial(outages.lost_data, **size, cuts=20 if short else 60),
+        "P11": partial(
+            storms.cut_at_random,
+            clients=herd or (200 if short else 10_000),
+            cuts=2 if short else 8,
+            seconds=1 if short else 120,
+            rate=100,
+            goal_s=goal_s,
+        ),
+        "P12": partial(
+            storms.node_lost,
+            clients=herd or (200 if short else 15_000),
+            drain_s=1 if short else 10,
+            rate=100,
+            goal_s=goal_s,
+        ),
     }
 
 
-async def run(names: list[str], *, seed: int, short: bool, quiet: bool) -> list[Report]:
+async def run(names: list[str], *, seed: int, short: bool, herd: int | None, quiet: bool) -> list[Report]:
     """Run scenarios one after the other."""
     reports = []
-    known = runs(short=short)
+    known = runs(short=short, herd=herd)
     for name in names:
         with tempfile.TemporaryDirectory(prefix="notify-chaos-") as directory:
             began = time.monotonic()
@@ -86,6 +102,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios, separated by commas: R1,R3")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a run")
     parser.add_argument("--short", action="store_true", help="smaller and shorter")
+    parser.add_argument("--herd", type=int, help="clients in storms (P11, P12)")
     parser.add_argument("--report", type=Path, default=Path(__file__).parent / "results" / "latest.md")
     options = parser.parse_args()
     known = list(runs(short=True))
@@ -93,7 +110,15 @@ def main() -> int:
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"no scenario {', '.join(unknown)}: there are {', '.join(known)}")
     print(f"seed {options.seed}")
-    reports = asyncio.run(run(names, seed=options.seed, short=options.short, quiet=not sys.stderr.isatty()))
+    reports = asyncio.run(
+        run(
+            names,
+            seed=options.seed,
+            short=options.short,
+            herd=options.herd,
+            quiet=not sys.stderr.isatty(),
+        )
+    )
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(markdown(reports, seed=options.seed, short=options.short))
     print(f"report: {options.report}")

@@ -118,7 +118,25 @@ async def test_the_proxy_passes_stalls_and_cuts(echo: Proxy):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "name",
-    ["R1", "R3", "R4", "R5", "R6", "R8", "R9", "R12", "R13", "R15", "R16", "R17", "R18", "R19", "INBOX"],
+    [
+        "R1",
+        "R3",
+        "R4",
+        "R5",
+        "R6",
+        "R8",
+        "R9",
+        "R12",
+        "R13",
+        "R15",
+        "R16",
+        "R17",
+        "R18",
+        "R19",
+        "INBOX",
+        "P11",
+        "P12",
+    ],
 )
 async def test_nothing_is_lost_doubled_or_reordered(name: str, tmp_path: Path):
     report = await runs(short=True)[name](tmp_path, SEED, quiet=True)

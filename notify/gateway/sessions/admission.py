@@ -23,6 +23,7 @@ from notify.gateway.auth.authenticator import Authenticator, Identity
 from notify.gateway.sessions.arrivals import Arrivals
 from notify.gateway.sessions.expiry import Expiry
 from notify.gateway.sessions.inbox_watch import InboxWatch, has_inbox
+from notify.gateway.sessions.pacing import Pacing
 from notify.gateway.sessions.recovery import Recovery
 from notify.gateway.sessions.replay_buffer import ReplayBuffer
 from notify.gateway.sessions.returning import RoomsOnReturn, rooms_on_return
@@ -60,6 +61,7 @@ class SessionAdmission:
         authenticator: Authenticator,
         sessions: Sessions,
         arrivals: Arrivals,
+        pacing: Pacing,
         recovery: Recovery,
         inbox: Inbox,
         inbox_watch: InboxWatch,
@@ -77,6 +79,7 @@ class SessionAdmission:
         self._authenticator = authenticator
         self._sessions = sessions
         self._arrivals = arrivals
+        self._pacing = pacing
         self._recovery = recovery
         self._inbox = inbox
         self._inbox_watch = inbox_watch
@@ -106,7 +109,12 @@ class SessionAdmission:
         try:
             identity = await self._identify(namespace, data)
             request: dict[str, Any] = data if isinstance(data, dict) else {}
-            await self._admit(socket, namespace, identity, request)
+            await self._pacing.turn()
+            try:
+                if not socket.closed:  # it may have given up while it waited
+                    await self._admit(socket, namespace, identity, request)
+            finally:
+                self._pacing.done()
         except NotifyError as error:
             self._turn_away(socket, namespace, error)
         except asyncio.CancelledError:
