@@ -131,11 +131,16 @@ async def test_what_is_too_far_ahead_is_refused_where_it_stands(cluster: Cluster
     assert (status, answer["errors"]) == (422, [fault])
     status, answer = await cluster.post([{**one, "deliver_at": good}, {**one, "deliver_at": bad}], batch=True)
     assert (status, [result["status"] for result in answer["results"]]) == (207, ["scheduled", "rejected"])
-    assert answer["results"][1]["error"]["errors"] == [
+    kept, refused = answer["results"]
+    assert refused["error"]["errors"] == [
         {**fault, "pointer": "/notifications/1/deliver_at"},
     ]
+    _, found = await cluster.nodes[0].request("GET", f"/v1/notifications/{kept['id']}")
+    said = {name: found[name] for name in ("id", "status", "created_at", "deliver_at", "expires_at")}
+    assert kept == {"index": 0, **said}
+    assert kept["deliver_at"] == good
     with cluster.valkey.client() as client:
-        client.zrem(KEYS.due, f"deliver:{answer['results'][0]['id'].removeprefix('ntf_')}")
+        client.zrem(KEYS.due, f"deliver:{kept['id'].removeprefix('ntf_')}")
 
 
 async def test_the_node_that_would_deliver_is_killed_at_it(own_cluster: Cluster):

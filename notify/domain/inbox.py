@@ -31,6 +31,9 @@ MarkAs = Literal[
 RemovedBecause = Literal["retracted", "expired", "collapsed", "trimmed", "deleted"]
 """Why an entry left an inbox, as `notification:removed` tells it."""
 
+KnownRev = int | Literal["*"]
+"""The `rev` of an answer that a caller has, or `*` when whatever it is will do."""
+
 STATUSES: frozenset[str] = frozenset(get_args(Status))
 MARKS: frozenset[str] = frozenset(get_args(MarkAs))
 
@@ -100,12 +103,14 @@ class Query:
         digest = hashlib.sha256(repr(self.normalised).encode()).hexdigest()[:16]
         return f'"{rev}-{digest}"'
 
-    def rev_in(self, if_none_match: str | None) -> int | None:
+    def rev_in(self, if_none_match: str | None) -> KnownRev | None:
         """The `rev` of which an If-None-Match header (RFC 9110, 13.1.2) has the answer to this question.
 
-        None when it has none, or is anything else than a list of validators of ours. Where it has several,
-        the newest: an inbox never goes back to an older one.
+        None when it has none, or is neither `*` nor a list of validators of ours. Where it has several, the
+        newest: an inbox never goes back to an older one.
         """
+        if if_none_match is not None and if_none_match.strip() == "*":
+            return "*"
         own = self.etag(0)[3:]
         revs = [int(rev) for rev, digest in _TAG.findall(if_none_match or "") if f'{digest}"' == own]
         return max(revs, default=None)

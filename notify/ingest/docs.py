@@ -22,6 +22,7 @@ from aiohttp import hdrs, web
 
 import notify
 from notify.ingest.http.route_wrapper import Handler, RouteWrapper
+from notify.protocol.validators import has_it
 
 PAGE_PATH = "/docs"
 LIBRARY_PATH = "/docs/scalar.js"
@@ -94,7 +95,7 @@ def serving(body: bytes, content_type: str, *, gzipped: bool = False) -> Handler
         headers["Vary"] = "Accept-Encoding"
 
     async def serve(request: web.Request) -> web.Response:
-        if request.headers.get("If-None-Match") == etag:
+        if has_it(request.headers.get("If-None-Match"), etag):
             return web.Response(status=304, headers=headers)
         response = web.Response(body=body, headers={**headers, "Content-Type": content_type})
         if gzipped and _takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):

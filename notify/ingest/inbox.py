@@ -10,7 +10,7 @@ from aiohttp import web
 
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import FieldError, Invalid
-from notify.domain.inbox import MAX_MARKED, Mark, MarkResult, Page, Query
+from notify.domain.inbox import MAX_MARKED, KnownRev, Mark, MarkResult, Page, Query
 from notify.domain.inbox_request import mark_of
 from notify.ingest.fields import NO_OBJECT
 from notify.ingest.http.body import BodyReader, parse
@@ -31,7 +31,7 @@ USER, INBOX_QUERY, NO_QUERY = UserPath(), InboxQuery(), NoQuery()
 class Inboxes(Protocol):
     """The part of `service.inboxes.Inboxes` that is used here. All raise Unavailable."""
 
-    async def page(self, user: str, query: Query, *, if_rev: int | None = None) -> Page:
+    async def page(self, user: str, query: Query, *, if_rev: KnownRev | None = None) -> Page:
         """One page, or that nothing has changed since `if_rev`."""
 
     async def mark(self, user: str, mark: Mark) -> MarkResult:

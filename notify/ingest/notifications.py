@@ -109,7 +109,7 @@ class NotificationRoutes:
             headers["Location"] = f"{PATH}/{accepted.id}"
         if accepted.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return web.Response(body=rendered(accepted), status=202, headers=headers)
+        return web.Response(body=orjson.dumps(shown(accepted)), status=202, headers=headers)
 
     async def post_batch(self, request: web.Request, key: ApiKey) -> web.Response:
         """Up to 1000 notifications: 202 when Redis has all, 207 when it has some, 422 when none was good."""
@@ -216,17 +216,17 @@ def idempotency_key_of(request: web.Request) -> str | None:
     return str(sent[0])
 
 
-def rendered(accepted: Accepted) -> bytes:
-    """The answer to a POST."""
-    shown = {
+def shown(accepted: Accepted) -> dict[str, str | None]:
+    """What became of one that was accepted, as callers see it."""
+    found = {
         "id": accepted.id,
         "status": accepted.status,
         "created_at": timestamp(accepted.created_ms),
         "expires_at": None if accepted.expires_ms is None else timestamp(accepted.expires_ms),
     }
     if accepted.deliver_ms is not None:
-        shown["deliver_at"] = timestamp(accepted.deliver_ms)
-    return orjson.dumps(shown)
+        found["deliver_at"] = timestamp(accepted.deliver_ms)
+    return found
 
 
 def _batch_response(results: Sequence[Accepted | NotifyError]) -> web.Response:
@@ -240,7 +240,7 @@ def _batch_response(results: Sequence[Accepted | NotifyError]) -> web.Response:
         "accepted": accepted,
         "rejected": len(results) - accepted,
         "results": [
-            {"index": index, "status": result.status, "id": result.id}
+            {"index": index, **shown(result)}
             if isinstance(result, Accepted)
             else {"index": index, "status": "rejected", "error": problem(result)}
             for index, result in enumerate(results)

@@ -12,6 +12,7 @@ from notify.domain.inbox import (
     Counts,
     Entry,
     Finding,
+    KnownRev,
     Mark,
     MarkResult,
     Page,
@@ -39,9 +40,9 @@ class Inboxes:
         self._trace = trace
 
     async def page(
-        self, user: str, query: Query, *, if_rev: int | None = None, most_bytes: int = PAGE_BYTES
+        self, user: str, query: Query, *, if_rev: KnownRev | None = None, most_bytes: int = PAGE_BYTES
     ) -> Page:
-        """One page; `unchanged` when the caller has the answer of `if_rev` and that still holds."""
+        """One page; `unchanged` when the caller has the answer of `if_rev` and that still holds; `*` does."""
         self._stats.inbox_lists += 1
         return await self._inbox.page(user, query, if_rev=if_rev, most_bytes=most_bytes)
 

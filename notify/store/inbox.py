@@ -17,6 +17,7 @@ from notify.domain.inbox import (
     Counts,
     Entry,
     Finding,
+    KnownRev,
     Mark,
     MarkResult,
     Page,
@@ -91,11 +92,11 @@ class Inbox:
         self._max_entries = max_entries
 
     async def page(
-        self, user: str, query: Query, *, if_rev: int | None = None, most_bytes: int = PAGE_BYTES
+        self, user: str, query: Query, *, if_rev: KnownRev | None = None, most_bytes: int = PAGE_BYTES
     ) -> Page:
         """One page, of at most so many bytes, but of one entry at least.
 
-        With the `if_rev` of an answer that the caller has, nothing is read if it still holds.
+        With the `if_rev` of an answer that the caller has, nothing is read if it still holds, as `*` does.
         """
         reply = await self._swept(
             LIST,
@@ -185,7 +186,8 @@ class Inbox:
         """How the inbox stands, and what of `sent` must not be replayed, at the same moment.
 
         `sent` holds the (id, place) of messages in a log, place 0 for what went into no inbox. Not to be
-        replayed is what was retracted, collapsed, deleted or has expired. What was merely trimmed is.
+        replayed is what was retracted, collapsed, deleted or has expired. What was merely trimmed is, and
+        what of it had been deleted or collapsed before is not.
         """
         args: list[Argument] = []
         for id_, place in sent:

@@ -90,7 +90,8 @@ class Keys:
         """What all keys of a user's inbox begin with, and the one that holds its `rev` and counts.
 
         `:order`, `:entries` and `:collapse` end with it: when the entry that stays longest has gone, and a
-        day after the last change at the earliest (`store/lua/inbox.lua`).
+        day after the last change at the earliest (`store/lua/inbox.lua`). `:gone` ends an hour after the
+        user's log.
         """
         return f"{self.prefix}:inbox:{{{_in_tag(user)}}}"
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import NotifyError
-from notify.domain.inbox import Counts, Mark, MarkResult, Page, Query, Snapshot
+from notify.domain.inbox import Counts, KnownRev, Mark, MarkResult, Page, Query, Snapshot
 from notify.domain.notification import Accepted, Notification
 from notify.domain.presence import Presence, Reached
 from notify.domain.receipts import Receipts, RecipientPage, Standing
@@ -77,7 +77,9 @@ class Recorder:
         created_ms = 1_795_424_400_123
         self.seen.append(notification)
         expires_ms = created_ms + notification.ttl_s * 1000 if notification.ttl_s else None
-        return Accepted(f"ntf_{len(self.seen)}", created_ms, expires_ms, self.replayed)
+        return Accepted(
+            f"ntf_{len(self.seen)}", created_ms, expires_ms, self.replayed, notification.deliver_at_ms
+        )
 
     async def publish(
         self, notification: Notification, *, idempotency: Idempotency | None = None
@@ -203,7 +205,7 @@ class Neighbours:
 class Shelf:
     """Takes the place of `service.inboxes.Inboxes`: an inbox with nothing in it."""
 
-    async def page(self, user: str, query: Query, *, if_rev: int | None = None) -> Page:
+    async def page(self, user: str, query: Query, *, if_rev: KnownRev | None = None) -> Page:
         return Page(Snapshot(1, Counts(), None))
 
     async def mark(self, user: str, mark: Mark) -> MarkResult:

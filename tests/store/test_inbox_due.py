@@ -206,6 +206,45 @@ async def test_what_was_trimmed_is_still_owed_to_who_was_away(inboxes: Inboxes):
     assert (await inboxes.inbox.look("ada", sent))[1] == {sent[0][0], sent[3][0]}
 
 
+async def test_what_was_deleted_or_collapsed_is_not_replayed_though_what_came_after_it_was_trimmed(
+    inboxes: Inboxes,
+):
+    inboxes.most(3)
+    sent = []
+
+    async def post(collapse_key: str | None = None) -> str:
+        id_ = await inboxes.post("ada", collapse_key=collapse_key)
+        sent.append((id_, (await inboxes.told())[-1].message.place))
+        return id_
+
+    deleted, archived, older = await post(), await post(), await post("build")
+    await inboxes.inbox.mark("ada", Mark("deleted", ids=(deleted,)))
+    await inboxes.inbox.mark("ada", Mark("archived", ids=(archived,)))
+    for _ in range(2):
+        await post("build")
+    for _ in range(3):
+        await post()
+    assert await inboxes.ids("ada") == [id_ for id_, _ in sent[:-4:-1]], "all that is older was trimmed"
+    assert (await inboxes.inbox.look("ada", sent))[1] == {deleted, older, sent[3][0]}
+
+
+async def test_what_was_removed_is_known_for_as_long_as_the_log_may_be_asked(inboxes: Inboxes):
+    log, gone = f"{inboxes.keys.log_prefix}user:/:ada", f"{inboxes.keys.inbox('ada')}:gone"
+    first, second, third = [await inboxes.post("ada") for _ in range(3)]
+    await inboxes.inbox.mark("ada", Mark("deleted", ids=(first,)))
+    log_ends = await inboxes.client.pexpiretime(log)
+    assert await inboxes.client.pexpiretime(gone) == log_ends + HOUR_MS
+    (kept,) = await inboxes.client.lrange(gone, 0, -1)
+    await inboxes.client.lset(gone, 0, kept.replace(str(log_ends + HOUR_MS).encode(), b"1"))
+    await inboxes.inbox.mark("ada", Mark("deleted", ids=(second,)))
+    assert [kept.split()[1:] for kept in await inboxes.client.lrange(gone, 0, -1)] == [
+        [second.removeprefix("ntf_").encode()]
+    ]
+    await inboxes.client.delete(log, gone)
+    await inboxes.inbox.mark("ada", Mark("deleted", ids=(third,)))
+    assert await inboxes.client.exists(gone) == 0, "no log has it"
+
+
 async def test_of_what_went_into_no_inbox_only_what_was_retracted_is_left_out(inboxes: Inboxes):
     entry = await inboxes.entry("ada")
     assert entry.inbox is not None

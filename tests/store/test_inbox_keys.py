@@ -68,6 +68,8 @@ async def test_rev_begins_with_the_time_and_never_runs_backwards(inboxes: Inboxe
 async def test_an_erased_inbox_leaves_no_key_and_no_name(inboxes: Inboxes):
     ids = [await inboxes.post("erika", collapse_key=str(n)) for n in range(450)]
     shared = await inboxes.post("erika", "bob", collapse_key="s")
+    await inboxes.inbox.mark("erika", Mark("deleted", ids=(ids.pop(),)))
+    assert await inboxes.client.exists(f"{inboxes.keys.inbox('erika')}:gone") == 1
     await inboxes.client.delete("notify:log:user:/:erika", "notify:last:user:/:erika")
     await inboxes.told()
     await inboxes.inbox.erase("erika")

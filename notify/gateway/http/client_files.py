@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 import notify
+from notify.protocol.validators import has_it
 
 PATH = "/client/"
 NAMES = ("inbox.js", "element.js")
@@ -40,9 +41,7 @@ class ClientFiles:
         }
 
         async def serve(request: web.Request) -> web.Response:
-            asked = request.headers.get("If-None-Match", "")
-            # RFC 9110 section 13.1.2: compared weakly.
-            if asked.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in asked.split(",")]:
+            if has_it(request.headers.get("If-None-Match"), tag):
                 return web.Response(status=304, headers=headers)
             return web.Response(
                 body=body, headers={**headers, "Content-Type": "text/javascript; charset=utf-8"}

@@ -90,7 +90,7 @@ def error(kind: type[NotifyError], *, pointer: str = "/to/users/0") -> NotifyErr
 
 
 def _yes(index: int) -> dict[str, Any]:
-    return {"index": index, "status": "accepted", "id": f"ntf_01JD3Y6Z2M8Q4T0V5W7X9B1C{index}E"}
+    return {"index": index, **ACCEPTED, "id": f"ntf_01JD3Y6Z2M8Q4T0V5W7X9B1C{index}E"}
 
 
 def _no(index: int) -> dict[str, Any]:

@@ -150,8 +150,8 @@ def _list() -> dict[str, Any]:
         "summary": "List a user's inbox",
         "description": "What came for the user and has not expired, newest first, whether they were "
         "connected or not. The answer has an `ETag`: with `If-None-Match` it is 304 while nothing has "
-        "changed. Counts are exact, and cover everything that is neither archived nor snoozed. Needs the "
-        "scope `read`.",
+        "changed, and with `*` always. Counts are exact, and cover everything that is neither archived nor "
+        "snoozed. Needs the scope `read`.",
         "tags": ["inboxes"],
         "parameters": [
             {"in": "path", "schema": UserPath},

@@ -91,7 +91,9 @@ class ProblemSchema(Answer):
 
 
 class ResultSchema(Answer):
-    """What became of one notification of a batch: `error` when it was rejected, else `id`."""
+    """What became of one notification of a batch: `error` when it was rejected, else what a POST of it alone
+    is answered.
+    """
 
     index = fields.Integer(
         required=True, metadata={"description": "Its place in the request, from 0.", "examples": [0]}
@@ -102,6 +104,14 @@ class ResultSchema(Answer):
         metadata={"description": "Whether Redis holds it, and whether it waits for its `deliver_at`."},
     )
     id = fields.String(metadata=ID)
+    created_at = fields.DateTime(metadata={"description": "When it was accepted, in UTC.", **MOMENT})
+    expires_at = fields.DateTime(
+        allow_none=True,
+        metadata={"description": "When its `ttl` ends; null for an ephemeral one.", **MOMENT},
+    )
+    deliver_at = fields.DateTime(
+        metadata={"description": "When it is delivered, for one that is `scheduled`.", **MOMENT}
+    )
     error = fields.Nested(ProblemSchema, metadata={"description": "Why it was rejected."})
 
 

@@ -8,6 +8,8 @@
 --   <inbox>:order      sorted set: id (without its `ntf_`) by place
 --   <inbox>:entries    hash: id to entry, see ENTRY; then category and collapse key
 --   <inbox>:collapse   hash: collapse key to id
+--   <inbox>:gone       list, with a lifetime of its own: what was deleted or collapsed while a log may have held it, for
+--                      each time until when that is to be known and the ids, with spaces between them
 -- A notification:
 --   <record>           string, see store/record.py. User and argument array are gone from it when no inbox has the
 --                      notification any more, so that it ends with a line feed
@@ -182,9 +184,30 @@ local function inbox_effects(records, most, trace)
     box.size = box.size - #ids
   end
 
+  -- Remembers what the user's log may still hold and is not to be replayed: when entries around it are trimmed, the
+  -- inbox does not say any more which of the missing are owed. Sessions end with their log, an hour later at most.
+  local function remember_gone(box, ids)
+    local prefix = string.sub(KEYS[1], 1, -6)  -- less `clock`
+    local log_ends = redis.call('PEXPIRETIME', prefix .. 'log:' .. string.sub(box.topic, #prefix + 7))  -- less `topic:`
+    if log_ends <= 0 then
+      return
+    end
+    local gone, ends = box.key .. ':gone', log_ends + HOUR
+    local oldest = redis.call('LINDEX', gone, 0)
+    while oldest and tonumber(string.match(oldest, '^%d+')) <= now do
+      redis.call('LPOP', gone)
+      oldest = redis.call('LINDEX', gone, 0)
+    end
+    redis.call('RPUSH', gone, string.format('%.0f ', ends) .. table.concat(ids, ' '))
+    redis.call('PEXPIREAT', gone, ends)
+  end
+
   -- Takes entries out and tells it: one change.
   function effects.remove(box, ids, entries, reason, keeps)
     effects.drop(box, ids, entries, keeps)
+    if reason == 'deleted' or reason == 'collapsed' then
+      remember_gone(box, ids)
+    end
     box.rev = box.rev + 1
     effects.publish(box, '-', '["notification:removed",{' .. effects.id_list(ids) .. ',"reason":"' .. reason .. '",'
       .. effects.stand(box) .. '}')

@@ -16,5 +16,6 @@ if redis.call('EXISTS', box.key .. ':order') == 1 then
   write_inbox(box)
   return box.size
 end
-redis.call('DEL', box.key, box.key .. ':order', box.key .. ':entries', box.key .. ':collapse')
+redis.call(
+  'DEL', box.key, box.key .. ':order', box.key .. ':entries', box.key .. ':collapse', box.key .. ':gone')
 return 0

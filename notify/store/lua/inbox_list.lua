@@ -3,7 +3,7 @@
 --
 -- KEYS: clock, inbox
 -- ARGV: 1 epoch, 2 topic, 3 user, 4 what keys of records begin with, 5 most entries of an inbox, 6 a request's id
---       7 rev of the answer that the caller has, or '', 8 status, 9 place to go on below, or '', 10 most entries
+--       7 rev of the answer that the caller has, '*' for any, or '', 8 status, 9 place to go on below, or '', 10 most entries
 --       11 most bytes (one entry is read at least), 12 '1' to count by category
 --       13... category, to read these only
 -- Returns {'sweep_first'}, or {'ok' or 'unchanged', rev, unseen, unread, total, due, place to go on below or '',
@@ -15,7 +15,7 @@ if not box then
   return {'sweep_first'}
 end
 local reply = {'ok', box.rev, box.unseen, box.unread, box.total, box.due, '', {}, {}}
-if ARGV[7] == tostring(box.rev) then
+if ARGV[7] == '*' or ARGV[7] == tostring(box.rev) then
   reply[1] = 'unchanged'
   return reply
 end

@@ -25,13 +25,28 @@ if not clock then
 end
 local reply = {
   plan.count > SWEPT and 'more' or 'ok', box.rev, box.unseen, box.unread, box.total, box.due, clock}
+
+-- What was deleted or collapsed below the place up to which entries were trimmed: read when it is first asked about.
+local remembered
+local function was_removed(id)
+  if not remembered then
+    remembered = {}
+    for _, piece in ipairs(redis.call('LRANGE', box.key .. ':gone', 0, -1)) do
+      for one in string.gmatch(piece, '%S+') do
+        remembered[one] = true
+      end
+    end
+  end
+  return remembered[id]
+end
+
 for i = 7, #ARGV, 2 do
   local id, place = ARGV[i], tonumber(ARGV[i + 1])
   local gone
   if place > box.trimmed then
     gone = redis.call('HEXISTS', box.key .. ':entries', id) == 0
-  else  -- of what is older than what was trimmed only this is known; who was away is owed what was trimmed
-    gone = redis.call('EXISTS', ARGV[4] .. id .. '}:retracted') == 1
+  else  -- who was away is owed what was trimmed, and what went into no inbox (place 0)
+    gone = redis.call('EXISTS', ARGV[4] .. id .. '}:retracted') == 1 or (place > 0 and was_removed(id))
   end
   if gone then
     reply[#reply + 1] = id

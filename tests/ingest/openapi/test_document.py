@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from notify.domain import errors
 from notify.domain.api_key import SCOPES
+from notify.domain.moments import timestamp
 from notify.ingest.fields import Inner, Listed, Unopened
 from notify.ingest.openapi.document import REQUESTS, SCHEMAS, document
 from notify.ingest.schemas import BATCH, NOTIFICATION, BatchSchema, NotificationSchema, TargetSchema, load
@@ -184,7 +186,8 @@ async def test_problems_have_the_members_that_are_documented(api: Api):
     assert answer.json.keys() == problem["properties"].keys() == set(problem["required"])
     fault = DOCUMENT["components"]["schemas"]["Fault"]
     assert answer.json["errors"][0].keys() == fault["properties"].keys()
-    batch = (await api.batch({"notifications": [1, {"to": {"user": "1"}}]})).json
+    later = timestamp(int((time.time() + 3600) * 1000))
+    batch = (await api.batch({"notifications": [1, {"to": {"user": "1"}, "deliver_at": later}]})).json
     none = DOCUMENT["components"]["schemas"]["BatchProblem"]
     assert (await api.batch({"notifications": [1]})).json.keys() == none["properties"].keys()
     result = DOCUMENT["components"]["schemas"]["Result"]["properties"]
