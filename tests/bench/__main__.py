@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.bench.chart import as_svg
 from tests.bench.figures import FIGURES, Readings, Results, as_json
 from tests.bench.machine import description, raise_file_limit
+from tests.bench.peers.centrifugo import Centrifugo
 from tests.bench.peers.emitters import SocketIoOnNode, Stock
 from tests.bench.peers.notify import Notify
 from tests.bench.peers.peer import Peer
@@ -28,7 +29,7 @@ from tests.bench.report import as_markdown, as_text, number
 from tests.bench.scenarios import FULL, SCENARIOS, SHORT, Plan, Reading, Scenario, Stage
 from tests.bench.valkey import Valkey
 
-_PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Stock, SocketIoOnNode, Notify)}
+_PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Stock, SocketIoOnNode, Centrifugo, Notify)}
 _UNITS = {figure.key: figure.unit for figure in FIGURES}
 
 
@@ -47,7 +48,7 @@ def main() -> int:
         print(f"only {files} files may be open: P9 is taken with {plan.crowds[0]} alone", file=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wanted: frozenset[str] = frozenset(arguments.only)
-    steps = _steps(arguments.peers, wanted, plan)
+    steps = _steps(_present(arguments.peers), wanted, plan)
     progress = Progress(len(steps))
     results: Results = defaultdict(dict)
     failed = False
@@ -68,6 +69,17 @@ def main() -> int:
     _write(results, arguments.results, plan, short=arguments.short)
     print(as_text(results))
     return 1 if failed else 0
+
+
+def _present(peers: list[str]) -> list[str]:
+    """Those that can be measured here; of the others it is said why not."""
+    present = []
+    for name in peers:
+        if reason := _PEERS[name].missing():
+            print(f"without {name}: {reason}", file=sys.stderr)
+        else:
+            present.append(name)
+    return present
 
 
 def _arguments() -> argparse.Namespace:

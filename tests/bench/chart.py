@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 from tests.bench.figures import FIGURES, Figure, Results, goal_of
 from tests.bench.report import PEERS, number
 
-_COLOURS = {"stock": "#9aa5b1", "node": "#6b8e5a", "notify": "#2f6fde"}
+_COLOURS = {"stock": "#9aa5b1", "node": "#6b8e5a", "centrifugo": "#b0793c", "notify": "#2f6fde"}
 _LABEL_X, _BARS_X, _BARS_WIDTH, _BAR, _GAP = 16, 420, 380, 14, 14
 _WIDTH = _BARS_X + _BARS_WIDTH + 110
 _HEAD = 56

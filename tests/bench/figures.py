@@ -17,8 +17,8 @@ class Figure:
     goal: float
     """For `notify`, on the machine on which the yardsticks were set."""
     more_is_better: bool = False
-    times_node: bool = False
-    """The goal is a multiple of what `node` does in the same run."""
+    times: str = ""
+    """The peer of which the goal is a multiple: of what it does in the same run."""
     no_goal: bool = False
     """Shown for what it says about another figure."""
     reference_node: float | None = None
@@ -42,21 +42,21 @@ FIGURES = (
     ),
     Figure("P2 with 1", "the same, one waiting", "/s", 0, more_is_better=True, no_goal=True),
     Figure("P2 with 100", "the same, a hundred waiting", "/s", 0, more_is_better=True, no_goal=True),
-    Figure("P3 paced", "unicast to 1,000 users, 1,000/s: CPU per message", "us", 70, reference_node=115),
+    Figure("P3 paced", "unicast to 1,000 users, 1,000/s: CPU per message", "us", 0.75, times="node"),
     Figure("P3 flat out", "unicast, ten waiting for each: CPU per message", "us", 25, reference_node=48),
     Figure("P3 with 1", "the same, one waiting for each", "us", 0, no_goal=True),
-    Figure("P4 single", "POSTs, each durable, per CPU-s", "/s", 6_000, more_is_better=True),
+    Figure("P4 single", "POSTs, each durable, per CPU-s", "/s", 22_000, more_is_better=True),
+    Figure("P4 inbox", "the same, each with an entry in an inbox", "/s", 16_000, more_is_better=True),
     Figure("P4 batch", "POSTed in batches of 1,000, per CPU-s", "/s", 20_000, more_is_better=True),
-    Figure("P5 p50", "POST on A to client on B, 1,000/s: median", "ms", 3, reference_node=1.0),
-    Figure("P5 p99", "the same, 99th percentile", "ms", 10, reference_node=6.2),
+    Figure("P5 p50", "POST on A to client on B, 1,000/s: median", "ms", 1, times="centrifugo"),
+    Figure("P5 p99", "the same, 99th percentile", "ms", 1, times="centrifugo"),
     Figure(
         "P6",
-        "connects (ours: authenticated, recoverable), per CPU-s",
+        "connects (ours, Centrifugo: authenticated, recoverable), per CPU-s",
         "/s",
-        1.25,
+        1.2,
         more_is_better=True,
-        times_node=True,
-        reference_node=2_280,
+        times="centrifugo",
     ),
     Figure("P7", "RSS per idle websocket", "KB", 4, reference_node=13.6),
     Figure("P8 at 1,000", "CPU per disconnect, 1,000 users on the node", "us", 0, no_goal=True),
@@ -96,16 +96,16 @@ def goal_of(figure: Figure, results: Results) -> float | None:
     """The goal in the figure's unit; None when it hangs on a peer that was not measured."""
     if figure.no_goal:
         return None
-    if not figure.times_node:
+    if not figure.times:
         return figure.goal
-    node = _median(results, figure, "node")
-    return None if node is None else figure.goal * node
+    peer = _median(results, figure, figure.times)
+    return None if peer is None else figure.goal * peer
 
 
 def goal_here(figure: Figure, results: Results) -> float | None:
     """The goal scaled by how `node` does here against how it did where the goals were set."""
     goal, node = goal_of(figure, results), _median(results, figure, "node")
-    if goal is None or figure.times_node or figure.reference_node is None or not node:
+    if goal is None or figure.times or figure.reference_node is None or not node:
         return None
     return goal * node / figure.reference_node
 
@@ -122,6 +122,14 @@ def verdict(figure: Figure, results: Results) -> str:
         return "reached for this machine"
     short_by = goal / ours if figure.more_is_better else ours / goal
     return f"missed by {short_by:.2f}x"
+
+
+def times_as_good(figure: Figure, results: Results, peer: str) -> float | None:
+    """How many times as good ours is as a peer; None when one of them was not measured, or is nothing."""
+    ours, theirs = _median(results, figure, "notify"), _median(results, figure, peer)
+    if not ours or not theirs:
+        return None
+    return ours / theirs if figure.more_is_better else theirs / ours
 
 
 def as_json(results: Results) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Raw non-blocking sockets on epoll. After its handshake a connection is a file descriptor and a bound method:
 what arrives is read into one shared buffer, and counted by a marker that every message carries once. No frame
-is parsed, no JSON decoded, nothing allocated per message. Engine.IO's pings are found by their bytes.
+is parsed, no JSON decoded, nothing allocated per message. Pings are found by their bytes.
 
     python -m tests.bench.load      commands as JSON lines on stdin, see `LoadClient.commands`
 """
@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tests.bench.lines import Lines
@@ -26,15 +27,10 @@ STAMP = b'"t":"'
 """Stands before the 16 digits of the time (us, monotonic) at which a message was sent."""
 STAMP_DIGITS = 16
 
-_PING = b"\x81\x012"
-_MASK = b"\x81\x81\x00\x00\x00\x00"
-_PONG = _MASK + b"3"
 _CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe9"  # 1001, going away: what a closed tab sends
 _BUFFER_BYTES = 1 << 18
 _SOURCE_PORTS = 20_000
 """Connections per source address, below the ephemeral range's size."""
-_UNFINISHED = frozenset((MARK[0], _PING[0], _PING[1]))
-"""A read that ends in one of these may have cut a marker or a ping in two."""
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -45,8 +41,47 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\xfe" + size.to_bytes(2, "big") + b"\x00\x00\x00\x00" + payload
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a server says and wants to hear, in bytes."""
+
+    path: str
+    opened: bytes
+    """Stands in what the server says before it can be told who connects; empty where it says nothing."""
+    admitted: bytes
+    refused: bytes
+    ping: bytes
+    pong: bytes
+
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """A read that ends in one of these may have cut a marker or a ping in two."""
+        return frozenset((MARK[0], *self.ping[:-1]))
+
+
+DIALECTS = {
+    "socket.io": Dialect(
+        "/socket.io/?EIO=4&transport=websocket",
+        opened=b'0{"sid"',
+        admitted=b'40{"sid"',
+        refused=b"44{",
+        ping=b"\x81\x012",
+        pong=text_frame(b"3"),
+    ),
+    # A ping is an empty object, alone or on a line of a frame; nothing else that is sent holds an empty one.
+    "centrifugo": Dialect(
+        "/connection/websocket",
+        opened=b"",
+        admitted=b'"connect":{',
+        refused=b'"error":{',
+        ping=b"{}",
+        pong=text_frame(b"{}"),
+    ),
+}
+
+
 class _Dial:
-    """A connection on its way: upgrade, Engine.IO open packet, Socket.IO CONNECT and its answer."""
+    """A connection on its way: upgrade, what the server says first, who connects, and the answer to that."""
 
     __slots__ = ("connect_frame", "received", "sent_connect")
 
@@ -75,6 +110,8 @@ class LoadClient:
         self._failure = ""
         self._commands: deque[dict[str, Any]] = deque()
         self._ended = False
+        self._dialect = DIALECTS["socket.io"]
+        self._unfinished = self._dialect.unfinished
 
     def run(self) -> None:
         """Serves commands, and connections all the while, until stdin ends."""
@@ -90,6 +127,7 @@ class LoadClient:
     def _turn(self, timeout_s: float) -> None:
         """One poll and everything that was ready."""
         buffer, read_into, stamped = self._buffer, self._read_into, self._stamped
+        ping, unfinished = self._dialect.ping, self._unfinished
         for descriptor, _ in self._epoll.poll(timeout_s, 4096):
             read = read_into.get(descriptor)
             if read is None:
@@ -103,18 +141,18 @@ class LoadClient:
                 self._lost += 1
                 self._forget(descriptor)
                 continue
-            if descriptor in self._tails or buffer[size - 1] in _UNFINISHED or stamped:
+            if descriptor in self._tails or buffer[size - 1] in unfinished or stamped:
                 self._read_with_care(descriptor, bytes(memoryview(buffer)[:size]))
                 continue
             self._count += buffer.count(MARK, 0, size)
-            if buffer.find(_PING, 0, size) >= 0:
+            if buffer.find(ping, 0, size) >= 0:
                 self._pong(descriptor)
 
     def _read_with_care(self, descriptor: int, piece: bytes) -> None:
         """The same for a read whose end or beginning is half a marker, and for messages whose time counts."""
-        data = self._tails.pop(descriptor, b"") + piece
+        data, ping = self._tails.pop(descriptor, b"") + piece, self._dialect.ping
         self._count += data.count(MARK)
-        if _PING in data:
+        if ping in data:
             self._pong(descriptor)
         if self._stamped:
             now_us = time.monotonic_ns() // 1000
@@ -124,15 +162,15 @@ class LoadClient:
                 if len(digits) == STAMP_DIGITS:
                     self._latencies_us.append(now_us - int(digits))
                 at = data.find(STAMP, at + 1)
-        if data.endswith(_PING[:2]):
-            self._tails[descriptor] = _PING[:2]
-        elif data.endswith((MARK[:1], _PING[:1])):
+        if data.endswith(ping[:-1]):
+            self._tails[descriptor] = ping[:-1]
+        elif data.endswith((MARK[:1], ping[:1])):
             self._tails[descriptor] = data[-1:]
 
     def _pong(self, descriptor: int) -> None:
         self._pings += 1
         with suppress(OSError):  # the next read says that it is gone
-            self._sockets[descriptor].send(_PONG)
+            self._sockets[descriptor].send(self._dialect.pong)
 
     def _other(self, descriptor: int) -> None:
         """A command, or a connection on its way."""
@@ -157,15 +195,16 @@ class LoadClient:
             self._lost += 1
             self._forget(descriptor)
             return
-        if not dial.sent_connect and b'0{"sid"' in dial.received:
+        dialect = self._dialect
+        if not dial.sent_connect and b"\r\n\r\n" in dial.received and dialect.opened in dial.received:
             dial.sent_connect = True
-            dial.received = b"HTTP/1.1 101"  # nothing follows the open packet before our CONNECT
+            dial.received = b"HTTP/1.1 101"  # nothing follows before it is told who connects
             sock.send(dial.connect_frame)
-        elif dial.sent_connect and b"44{" in dial.received:
+        elif dial.sent_connect and dialect.refused in dial.received:
             self._failure = dial.received[-200:].decode(errors="replace")
             self._lost += 1
             self._forget(descriptor)
-        elif dial.sent_connect and b'40{"sid"' in dial.received:
+        elif dial.sent_connect and dialect.admitted in dial.received:
             del self._dials[descriptor]
             self._read_into[descriptor] = sock.recv_into
 
@@ -175,9 +214,17 @@ class LoadClient:
         self._sockets.pop(descriptor).close()
 
     def connect(
-        self, *, port: int, packets: list[str], at_once: int = 64, within_s: float = 100
+        self,
+        *,
+        port: int,
+        packets: list[str],
+        at_once: int = 64,
+        within_s: float = 100,
+        dialect: str = "socket.io",
     ) -> dict[str, Any]:
-        """Opens one websocket for each CONNECT packet, `at_once` of them in the making at a time."""
+        """Opens one websocket for each packet that says who connects, `at_once` in the making at a time."""
+        self._dialect = DIALECTS[dialect]
+        self._unfinished = self._dialect.unfinished
         waiting = deque(packets)
         lost, started = self._lost, time.monotonic()
         self._failure = ""
@@ -201,9 +248,9 @@ class LoadClient:
         sock.connect(("127.0.0.1", port))  # loopback: done at once when the backlog is not full
         sock.setblocking(False)
         sock.send(
-            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+            b"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
             b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % port
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % (self._dialect.path.encode(), port)
         )
         descriptor = sock.fileno()
         self._sockets[descriptor] = sock

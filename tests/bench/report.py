@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.bench.figures import FIGURES, Figure, Results, goal_here, goal_of, verdict
+from tests.bench.figures import FIGURES, Figure, Results, goal_here, goal_of, times_as_good, verdict
 
-PEERS = ("stock", "node", "notify")
+PEERS = ("stock", "node", "centrifugo", "notify")
+RIVALS = ("node", "centrifugo")
+"""Those beside whom it is said how many times as good ours is."""
 
 
 def number(value: float | None, unit: str) -> str:
@@ -26,7 +28,7 @@ def number(value: float | None, unit: str) -> str:
 
 def rows(results: Results) -> list[list[str]]:
     """Head and rows of the table."""
-    head = ["", "what", *PEERS, "goal", "goal here", "verdict"]
+    head = ["", "what", *PEERS, *(f"x {peer}" for peer in RIVALS), "goal", "goal here", "verdict"]
     return [head, *(_row(figure, results) for figure in FIGURES if figure.key in results)]
 
 
@@ -49,8 +51,8 @@ def as_markdown(results: Results, heading: Sequence[str]) -> str:
         "|---|---|" + "--:|" * (len(head) - 3) + "---|",
         *("| " + " | ".join(row) + " |" for row in body),
         "",
-        "Medians. `goal here` is the goal scaled by how `node` does on this machine",
-        "against how it did where the goals were set.",
+        "Medians. `x node` and `x centrifugo` say how many times as good ours is. `goal here` is the goal",
+        "scaled by how `node` does on this machine against how it did where the goals were set.",
     ]
     notes = [
         f"- {key}, {peer}: {note}"
@@ -68,6 +70,7 @@ def _row(figure: Figure, results: Results) -> list[str]:
         figure.key,
         figure.what,
         *(_cell(figure, results, peer) for peer in PEERS),
+        *(number(times_as_good(figure, results, peer), "x") for peer in RIVALS),
         _bound(figure, goal_of(figure, results)),
         _bound(figure, goal_here(figure, results)),
         verdict(figure, results),

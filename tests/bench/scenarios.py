@@ -101,7 +101,9 @@ class Stage:
         self, load: Process, node: Node, packets: Sequence[str], *, at_once: int = 64
     ) -> None:
         """Connects with packets that were made beforehand, or raises."""
-        reply = load.call("connect", port=node.port, packets=list(packets), at_once=at_once)
+        reply = load.call(
+            "connect", port=node.port, packets=list(packets), at_once=at_once, dialect=self.peer.dialect
+        )
         if reply["failed"]:
             raise BenchError(f"{reply['failed']} did not connect: {reply['failure']}\n{node.process.log()}")
 
@@ -193,8 +195,11 @@ def unicast(stage: Stage) -> Iterator[Reading]:
         yield Reading("P5 p99", ages["p99"] / 1e3, note)
     if stage.wants("P3"):
         for depth in (plan.waiting, *plan.other_unicast):
-            per_message_s = stage.backlog(load, a, b, users, n=depth * len(users), each=1)
-            yield Reading("P3 flat out" if depth == plan.waiting else f"P3 with {depth}", per_message_s * 1e6)
+            waiting = min(depth, peer.most_waiting // len(users))
+            per_message_s = stage.backlog(load, a, b, users, n=waiting * len(users), each=1)
+            note = "" if waiting == depth else f"{waiting} waiting for each: beyond that some are thrown away"
+            key = "P3 flat out" if depth == plan.waiting else f"P3 with {depth}"
+            yield Reading(key, per_message_s * 1e6, note)
 
 
 def ingest(stage: Stage) -> Iterator[Reading]:
@@ -204,11 +209,11 @@ def ingest(stage: Stage) -> Iterator[Reading]:
         return
     node = peer.start(core=SERVER_CORE)
     users = [Target("user", f"user-{i}") for i in range(plan.sockets)]
-    batches = [peer.batch_request(users)]
-    for key, requests, connections, each in (
-        ("P4 single", [peer.request(user) for user in users], 32, 1),
-        ("P4 batch", batches, 4, len(users)),
-    ):
+    rows = [("P4 single", [peer.request(user, inbox=False) for user in users], 32, 1)]
+    if peer.inboxes:
+        rows.append(("P4 inbox", [peer.request(user) for user in users], 32, 1))
+    rows.append(("P4 batch", [peer.batch_request(users)], 4, len(users)))
+    for key, requests, connections, each in rows:
         publisher = stage.publisher(node.http_port, connections, requests)
         publisher.call("flat_out", seconds=1)
         watch = Watch(node)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench.chart import as_svg
-from tests.bench.figures import FIGURES, Readings, Results, verdict
+from tests.bench.figures import FIGURES, Readings, Results, times_as_good, verdict
 from tests.bench.load import MARK
 from tests.bench.machine import LOAD_CORE, cpu_s, rss_bytes
 from tests.bench.peers.peer import SENT, http_request
@@ -27,9 +27,11 @@ def frame(payload: bytes) -> bytes:
 
 
 class TinyServer:
-    """Shakes hands as a Socket.IO server would and then sends what it is told, byte for byte."""
+    """Shakes hands as a server would and then sends what it is told, byte for byte."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, opening: bytes = b'0{"sid":"e"}', admission: bytes = b'40{"sid":"s"}') -> None:
+        self.opening = frame(opening) if opening else b""
+        self.admission = frame(admission)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.peers: list[socket.socket] = []
@@ -44,11 +46,11 @@ class TinyServer:
                 return
             request = peer.recv(4096)
             assert b"Upgrade: websocket" in request
-            peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + frame(b'0{"sid":"e"}'))
+            peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + self.opening)
             peer.recv(4096)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.peers.append(peer)
-            peer.sendall(frame(b'40{"sid":"s"}'))
+            peer.sendall(self.admission)
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -106,6 +108,36 @@ def test_a_marker_or_a_ping_cut_in_two_is_counted_all_the_same(load: Process, se
     assert (reply["count"], reply["pings"]) == (2, 1)
     peer.settimeout(5)
     assert peer.recv(100) == b"\x81\x81\x00\x00\x00\x003"
+
+
+def test_centrifugo_is_understood_too(load: Process) -> None:
+    tiny = TinyServer(opening=b"", admission=b'{"id":1,"connect":{"client":"c","ping":25,"pong":true}}')
+    try:
+        reply = load.call("connect", port=tiny.port, packets=["{}"], dialect="centrifugo")
+        assert (reply["open"], reply["failed"]) == (1, 0), reply
+        load.call("reset")
+        peer = tiny.peers[0]
+        push = b'{"push":{"channel":"user:ada","pub":{"data":{"mark":"' + MARK + b'"},"offset":1}}}'
+        stream = frame(b"{}") + frame(push + b"\n" + push + b"\n{}")
+        for i in range(len(stream)):
+            peer.sendall(stream[i : i + 1])
+            load.call("wait", count=1 << 30, within_s=0.001)  # so that each byte is a read of its own
+        reply = load.call("wait", count=2, within_s=5)
+        assert (reply["count"], reply["pings"]) == (2, 2)
+        peer.settimeout(5)
+        assert peer.recv(100) == b"\x81\x82\x00\x00\x00\x00{}" * 2
+    finally:
+        tiny.close()
+
+
+def test_centrifugo_says_why_it_refuses(load: Process) -> None:
+    tiny = TinyServer(opening=b"", admission=b'{"id":1,"error":{"code":109,"message":"token expired"}}')
+    try:
+        reply = load.call("connect", port=tiny.port, packets=["{}"], dialect="centrifugo")
+    finally:
+        tiny.close()
+    assert reply["failed"] == 1
+    assert "token expired" in reply["failure"]
 
 
 def test_a_lost_connection_is_reported(load: Process, server: TinyServer) -> None:
@@ -196,6 +228,7 @@ def results(**ours: float) -> Results:
     for figure in FIGURES:
         found[figure.key] = {
             "node": Readings([figure.reference_node or 10.0], []),
+            "centrifugo": Readings([10.0], []),
             "notify": Readings([ours.get(figure.yardstick, 5.0)], ["a note"]),
         }
     return found
@@ -209,11 +242,24 @@ def test_table_and_chart_render() -> None:
     assert len(list(drawing.iter("{http://www.w3.org/2000/svg}rect"))) > 2 * len(FIGURES)
 
 
+def test_ours_is_so_many_times_as_good_as_a_peer() -> None:
+    by_key = {figure.key: figure for figure in FIGURES}
+    found = results(P3=5.0, P6=5.0)
+    assert times_as_good(by_key["P3 paced"], found, "centrifugo") == 2.0
+    assert times_as_good(by_key["P6"], found, "centrifugo") == 0.5
+    assert times_as_good(by_key["P6"], found, "stock") is None
+
+
 def test_verdicts_say_reached_or_by_how_much_not() -> None:
     by_key = {figure.key: figure for figure in FIGURES}
     assert verdict(by_key["P1"], results(P1=8.0)) == "reached"
     assert verdict(by_key["P1"], results(P1=18.0)) == "missed by 2.00x"
-    assert verdict(by_key["P6"], results(P6=2850.0)) == "reached"
+    assert verdict(by_key["P6"], results(P6=12.0)) == "reached"
+    assert verdict(by_key["P6"], results(P6=6.0)) == "missed by 2.00x"
+    assert verdict(by_key["P3 paced"], results(P3=7.5)) == "reached"
+    without = results()
+    del without["P6"]["centrifugo"]
+    assert verdict(by_key["P6"], without) == "-"
     slow_machine = results(P1=15.0)
     slow_machine["P1"]["node"] = Readings([26.8], [])
     assert verdict(by_key["P1"], slow_machine) == "reached for this machine"

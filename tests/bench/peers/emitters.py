@@ -33,7 +33,7 @@ class _Emitter(Peer):
     def connect_packets(self, clients: Sequence[Client]) -> list[str]:
         return ["40" + json.dumps({"rooms": [c.room or f"user:{c.user}"]}) for c in clients]
 
-    def request(self, target: Target, *, stamp: bool = False) -> str:
+    def request(self, target: Target, *, stamp: bool = False, inbox: bool = True) -> str:
         return http_request("POST", "/emit", {"room": _room(target), "notification": SENT})
 
     def flood(self, node: Node, targets: Sequence[Target], n: int) -> None:

@@ -27,6 +27,7 @@ class Notify(Peer):
     name = "notify"
     rounds = 8
     durable = True
+    inboxes = True
 
     def start(self, *, core: int, ping_interval_s: int = 25) -> Node:
         port, internal_port = free_port(), free_port()
@@ -59,14 +60,16 @@ class Notify(Peer):
             packets.append("40" + json.dumps({"token": jwt.encode(claims, _SECRET, "HS256")}))
         return packets
 
-    def request(self, target: Target, *, stamp: bool = False) -> str:
+    def request(self, target: Target, *, stamp: bool = False, inbox: bool = True) -> str:
         body = {"to": {target.kind: target.name}, **NOTIFICATION}
+        if not inbox:
+            body["inbox"] = False
         if stamp:
             body["data"] = {**NOTIFICATION["data"], "t": STAMP_PLACE.decode()}
         return http_request("POST", "/v1/notifications", body, _BEARER)
 
     def batch_request(self, targets: Sequence[Target]) -> str:
-        return http_request("POST", "/v1/notifications/batch", self._batch(targets), _BEARER)
+        return http_request("POST", "/v1/notifications/batch", self._batch(targets, inbox=False), _BEARER)
 
     def flood(self, node: Node, targets: Sequence[Target], n: int) -> None:
         endless = cycle(targets)
@@ -78,5 +81,6 @@ class Notify(Peer):
             n -= _BATCH
 
     @staticmethod
-    def _batch(targets: Sequence[Target]) -> dict[str, Any]:
-        return {"notifications": [{"to": {t.kind: t.name}, **NOTIFICATION} for t in targets]}
+    def _batch(targets: Sequence[Target], *, inbox: bool = True) -> dict[str, Any]:
+        items = [{"to": {t.kind: t.name}, **NOTIFICATION} for t in targets]
+        return {"notifications": items if inbox else [{**item, "inbox": False} for item in items]}

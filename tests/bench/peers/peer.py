@@ -54,7 +54,7 @@ class Node:
 
     process: Process
     port: int
-    """Of Socket.IO."""
+    """Of the websockets."""
     http_port: int
     """Of what makes it send."""
 
@@ -71,10 +71,21 @@ class Peer(abc.ABC):
     """
     durable = False
     """Whether its HTTP endpoint answers only when the message is kept (P4)."""
+    most_waiting = 1 << 30
+    """Messages that may wait for a node that was stopped; what goes beyond it throws away."""
+    inboxes = False
+    """Whether it can put what is sent into an inbox."""
+    dialect = "socket.io"
+    """What is spoken on its websockets: a key of `load.DIALECTS`."""
 
     def __init__(self, processes: Processes, redis_url: str) -> None:
         self._processes = processes
         self._redis_url = redis_url
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why it cannot be measured on this machine; empty when it can."""
+        return ""
 
     def install(self) -> None:  # noqa: B027 - most need nothing
         """Makes ready what the peer needs besides this package."""
@@ -85,14 +96,17 @@ class Peer(abc.ABC):
 
     @abc.abstractmethod
     def connect_packets(self, clients: Sequence[Client]) -> list[str]:
-        """The Socket.IO CONNECT packet of each."""
+        """The packet of each that says who connects."""
 
     @abc.abstractmethod
-    def request(self, target: Target, *, stamp: bool = False) -> str:
-        """A whole HTTP request that sends one notification; with `stamp` it carries the time of sending."""
+    def request(self, target: Target, *, stamp: bool = False, inbox: bool = True) -> str:
+        """A whole HTTP request that sends one notification; with `stamp` it carries the time of sending.
+
+        Without `inbox` it goes into none, where the peer has any.
+        """
 
     def batch_request(self, targets: Sequence[Target]) -> str:
-        """A whole HTTP request that sends one notification to each."""
+        """A whole HTTP request that sends one notification to each, and puts it into no inbox."""
         raise NotImplementedError
 
     @abc.abstractmethod
