@@ -73,7 +73,7 @@ check: lint
 
 test: ## all tests
 test: setup browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 pythons: ## the tests on each supported Python; make pythons PYTHONS=3.13 for one of them
 pythons: setup

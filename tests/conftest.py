@@ -63,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for value in vars(item.module).values()
         ):
             item.add_marker("node")
+    # What takes long goes first, so that at the end no process works through a long file alone.
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "browser", "k8s", "node"))))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.publisher import Accepted
 from tests.chaos.record import Record
 
+TOO_LONG = {"R2", "R7", "R10", "R11", "R16"}
+"""Left to `make chaos`."""
 SEED = 7
 
 
@@ -116,28 +118,7 @@ async def test_the_proxy_passes_stalls_and_cuts(echo: Proxy):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "R1",
-        "R3",
-        "R4",
-        "R5",
-        "R6",
-        "R8",
-        "R9",
-        "R12",
-        "R13",
-        "R15",
-        "R16",
-        "R17",
-        "R18",
-        "R19",
-        "INBOX",
-        "P11",
-        "P12",
-    ],
-)
+@pytest.mark.parametrize("name", sorted(runs(short=True).keys() - TOO_LONG))
 async def test_nothing_is_lost_doubled_or_reordered(name: str, tmp_path: Path):
     report = await runs(short=True)[name](tmp_path, SEED, quiet=True)
     assert report.ok, report
