@@ -406,7 +406,7 @@ class Node:
         waiting would not help, CannotListen when a port is not available.
         """
         await self.listeners.open_internal(
-            [*self.health.routes(), *self.door.routes(), *self._ingest_routes()]
+            [*self.health.routes(), *self.door.routes(), *self._ingest_routes()], ending=self.door.aclose
         )
         await until_available(
             self._reach_redis, within_s=self.settings.redis_start_timeout, event="waiting_for_redis"
@@ -488,7 +488,6 @@ class Node:
     async def stop(self) -> None:
         """Stop the ports, whose requests get to finish, then the rest in the reverse order of its start."""
         async with self.stack:
-            await self.door.aclose()
             await self.listeners.aclose()
         self.lifecycle.move(State.STOPPED)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -77,18 +77,29 @@ class Listeners:
             evicted=lambda: self._public_port.count("evicted"),
         )
 
-    async def open_internal(self, routes: Iterable[web.RouteDef]) -> None:
-        """Serve the API, and what probes ask. Raises CannotListen when the port is not to be had."""
+    async def open_internal(
+        self, routes: Iterable[web.RouteDef], *, ending: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Serve the API, and what probes and other nodes ask. `ending` ends the links of those at the end.
+
+        Raises CannotListen when the port is not to be had.
+        """
         settings = self._settings
         if self.shared:
             self._public.add_routes(routes)
             self._server.eio.limits.draining = True  # clients are taken later
-            opened = await self._open(self._public, self._public_port, settings.host, settings.port)
+            opened = await self._open(
+                self._public, self._public_port, settings.host, settings.port, ending=ending
+            )
         else:
             internal = web.Application()
             internal.add_routes(routes)
             opened = await self._open(
-                internal, self._internal_port, settings.internal_host, settings.internal_port
+                internal,
+                self._internal_port,
+                settings.internal_host,
+                settings.internal_port,
+                ending=ending,
             )
         self.internal_port = opened
 
@@ -98,7 +109,15 @@ class Listeners:
         if not self.shared:
             await self._open(self._public, self._public_port, self._settings.host, self._settings.port)
 
-    async def _open(self, application: web.Application, port: HttpPort, host: str, number: int) -> int:
+    async def _open(
+        self,
+        application: web.Application,
+        port: HttpPort,
+        host: str,
+        number: int,
+        *,
+        ending: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
         engine, silent = self._server.eio, self._silent
         opened = await open_port(
             self._stack,
@@ -113,6 +132,7 @@ class Listeners:
             if port is self._public_port
             else None,
             hurried=self._hurried,
+            ending=ending,
         )
         log.info("listening", host=host, port=opened, what=port.name)
         return opened

@@ -28,12 +28,14 @@ async def open_port(
     shutdown_s: float,
     front: Callable[[ProtocolFactory], ProtocolFactory] | None = None,
     hurried: Callable[[], bool] = lambda: False,
+    ending: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Listen for `application`; the port, which is not `number` where that is 0.
 
     Leaving `stack` closes the listener, the connections, and then that. `front` puts a
     protocol of its own before HTTP. Requests under way get `shutdown_s` to finish, unless somebody is in a
-    hurry. Raises CannotListen, which names the settings by their `prefix`.
+    hurry; before, when nobody connects any more, `ending` ends those that would not end by themselves.
+    Raises CannotListen, which names the settings by their `prefix`.
     """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_s)
     await runner.setup()
@@ -47,6 +49,8 @@ async def open_port(
         return port.finish(within_s=shutdown_s)
 
     stack.push_async_callback(finish)
+    if ending is not None:
+        stack.push_async_callback(ending)
     factory: ProtocolFactory = port.factory(runner.server)
     if front is not None:
         factory = front(factory)

@@ -15,6 +15,8 @@ from tests.support import debian
 from tests.support.ports import free_port
 
 CONFIGURATION = toolbox.ROOT / "k8s" / "nginx" / "notify.conf"
+AFFINITY = CONFIGURATION.with_name("notify-affinity.conf")
+ROUND_ROBIN = CONFIGURATION.with_name("notify-round-robin.conf")
 
 AROUND = """
 worker_processes 1;
@@ -28,7 +30,7 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-    include {directory}/notify.conf;
+    include {directory}/conf.d/*.conf;
 }}
 """
 
@@ -37,10 +39,18 @@ class Nginx:
     """nginx before nodes at these (public, internal) ports; clients use `url`, backends `internal_url`."""
 
     def __init__(
-        self, directory: Path, nodes: Sequence[tuple[int, int]], *, certificate: Path | None = None
+        self,
+        directory: Path,
+        nodes: Sequence[tuple[int, int]],
+        *,
+        spread: Path = AFFINITY,
+        certificate: Path | None = None,
     ) -> None:
-        """`certificate`, a file with its key in it, has clients served over TLS."""
-        directory.mkdir(parents=True, exist_ok=True)
+        """`spread` is how clients are spread over the nodes: `AFFINITY` or `ROUND_ROBIN`.
+
+        `certificate`, a file with its key in it, has clients served over TLS.
+        """
+        (directory / "conf.d").mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.public_port, self.internal_port = free_port(), free_port()
         text = CONFIGURATION.read_text()
@@ -52,9 +62,10 @@ class Nginx:
         text = text.replace("listen 80;", listen)
         text = text.replace("listen 127.0.0.1:8090;", f"listen 127.0.0.1:{self.internal_port};")
         text = text.replace("/var/log/nginx", str(directory))
-        for name, ports in (("public", [n[0] for n in nodes]), ("internal", [n[1] for n in nodes])):
-            text = _servers(text, f"notify_{name}", ports)
-        (directory / "notify.conf").write_text(text)
+        text = _servers(text, "notify_internal", [internal for _, internal in nodes])
+        (directory / "conf.d" / CONFIGURATION.name).write_text(text)
+        public = _servers(spread.read_text(), "notify_public", [public for public, _ in nodes])
+        (directory / "conf.d" / spread.name).write_text(public)
         (directory / "nginx.conf").write_text(AROUND.format(directory=directory))
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,7 +1,8 @@
 """The chart's own command line, environment and times, behind the repository's own nginx, rolled under load.
 
-One pod after the other gets what the kubelet would do to it: the preStop hook, SIGTERM, and the grace period;
-then its successor starts. Clients are stock ones on both transports, the backend posts as the README says.
+One pod after the other gets what the kubelet would do to it: the preStop hook, SIGTERM, and the grace
+period; then its successor starts. Clients are stock ones on both transports, each request goes to the next
+pod, and the backend posts as the README says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import aiohttp
 import pytest
 import redis
 
-from tests.k8s.nginx import Nginx
+from tests.k8s.nginx import AFFINITY, ROUND_ROBIN, Nginx
 from tests.k8s.pods import Host, Pod, ValkeyPod, run_test_pod
 from tests.support.clients.javascript import JavaScript, JsClient
 from tests.support.ports import free_port
@@ -62,6 +63,17 @@ class Installation:
                 assert time.monotonic() < deadline, pod.log
                 await asyncio.sleep(0.05)
 
+    async def passed_on(self) -> float:
+        """How many requests the pods have passed on to each other and got answered."""
+        found = 0.0
+        async with aiohttp.ClientSession() as session:
+            for pod in self.pods:
+                async with session.get(f"http://127.0.0.1:{pod.ports[1]}/metrics") as response:
+                    for line in (await response.text()).splitlines():
+                        if line.startswith("notify_passed_on_total") and 'outcome="answered"' in line:
+                            found += float(line.rpartition(" ")[2])
+        return found
+
     async def replace(self, pod: Pod) -> float:
         """End a pod as the kubelet does, and start its successor; how long it took to end after SIGTERM."""
         assert pod.process is not None
@@ -81,7 +93,9 @@ class Installation:
 
 
 @pytest.fixture
-async def installation(render: Callable[..., dict[str, Any]], tmp_path: Path) -> AsyncIterator[Installation]:
+async def installation(
+    request: pytest.FixtureRequest, render: Callable[..., dict[str, Any]], tmp_path: Path
+) -> AsyncIterator[Installation]:
     objects = render(VALUES)
     valkey_port = free_port()
     host = Host(tmp_path, {"demo-notify-valkey:6379": f"127.0.0.1:{valkey_port}"})
@@ -93,7 +107,8 @@ async def installation(render: Callable[..., dict[str, Any]], tmp_path: Path) ->
         for pod in pods:
             pod.start()
         secrets = Path(pods[0].environ["NOTIFY_JWT_SECRET_FILE"]).parent
-        with Nginx(tmp_path / "nginx", ports) as nginx:
+        spread = getattr(request, "param", AFFINITY)
+        with Nginx(tmp_path / "nginx", ports, spread=spread) as nginx:
             found = Installation(
                 objects=objects,
                 host=host,
@@ -149,13 +164,13 @@ async def arrived(client: JsClient, wanted: list[int]) -> None:
     assert numbers(client) == wanted, [line for line in client.log if line["type"] != "event"]
 
 
+@pytest.mark.parametrize("installation", [ROUND_ROBIN], indirect=True, ids=["round robin"])
 async def test_a_rolled_deployment_loses_nothing_and_answers_every_post(installation: Installation) -> None:
     async with JavaScript() as javascript:
         clients: list[tuple[str, JsClient]] = []
         for place, user in enumerate(USERS * 2):
             client = await javascript.connect(
                 installation.nginx.url,
-                localAddress=f"127.0.{place}.1",  # ip_hash spreads networks, and loopback is one
                 transports=["polling"] if place % 3 == 0 else ["websocket"],
                 auth={"token": mint(user, secret=installation.secret)},
                 reconnectionDelay=100,
@@ -167,6 +182,10 @@ async def test_a_rolled_deployment_loses_nothing_and_answers_every_post(installa
         backend = Backend(installation)
         load = asyncio.create_task(backend.run())
         try:
+            deadline = time.monotonic() + 30
+            while await installation.passed_on() < len(USERS):
+                assert time.monotonic() < deadline, "pods do not reach each other"
+                await asyncio.sleep(0.1)
             for pod in installation.pods:
                 took = await installation.replace(pod)
                 drain = VALUES["drain"]

@@ -251,6 +251,36 @@ async def test_a_closing_port_says_so_and_answers_all_that_it_has_read() -> None
         assert not here.port.connections
 
 
+async def test_what_does_not_end_by_itself_is_ended_when_nobody_connects_any_more() -> None:
+    here = Site(HttpPort("test", answer_malformed=refuse, stats=HttpStats()), HttpStats())
+    here.let.clear()
+
+    async def end() -> None:
+        with pytest.raises(ConnectionRefusedError):
+            await here.connect()
+        here.let.set()
+
+    application = web.Application()
+    application.router.add_route("*", "/", here.handle)
+    async with here.stack:
+        await open_port(
+            here.stack,
+            application,
+            here.port,
+            host="127.0.0.1",
+            number=here.number,
+            shutdown_s=40,
+            ending=end,
+        )
+        peer = await here.connect()
+        peer.send(GET)
+        await until(lambda: here.asked)
+        async with asyncio.timeout(30):
+            await here.stack.aclose()
+        assert (await peer.answer())[0] == 200
+        peer.writer.close()
+
+
 async def test_the_address_of_all_is_that_of_both_families() -> None:
     stack, port = AsyncExitStack(), HttpPort("test", answer_malformed=refuse, stats=HttpStats())
     number = free_port()
