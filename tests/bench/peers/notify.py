@@ -10,6 +10,7 @@ from typing import Any
 
 import jwt
 
+from notify.domain.moments import timestamp
 from tests.bench.machine import free_port
 from tests.bench.peers.peer import NOTIFICATION, Client, Node, Peer, Target, call, http_request
 from tests.bench.processes import BenchError, python_module
@@ -79,6 +80,16 @@ class Notify(Peer):
             if status != 202:
                 raise BenchError(f"{self.name}: the batch was answered {status} {answer[:300]!r}")
             n -= _BATCH
+
+    def schedule(self, node: Node, targets: Sequence[Target], at_ms: int) -> None:
+        """Schedules one notification for each, all for the same time (unix ms)."""
+        for begin in range(0, len(targets), _BATCH):
+            batch = self._batch(targets[begin : begin + _BATCH])
+            for notification in batch["notifications"]:
+                notification["deliver_at"] = timestamp(at_ms)
+            status, answer = call(node.http_port, "POST", "/v1/notifications/batch", batch, _BEARER)
+            if status != 202:
+                raise BenchError(f"{self.name}: the batch was answered {status} {answer[:300]!r}")
 
     @staticmethod
     def _batch(targets: Sequence[Target], *, inbox: bool = True) -> dict[str, Any]:
