@@ -142,11 +142,13 @@ async def test_a_moved_session_is_that_of_its_new_node_alone(cluster, unique):
         )
         async with client.session.get(client._url) as response:
             assert (response.status, (await response.json())["message"]) == (400, "Session ID unknown")
+        await client.websocket.send(f'422["room:join",{json.dumps({"room": unique + "-2"})}]')
+        assert (await client.until(lambda: client.acknowledgement(2)))[0]["ok"]
         await c.post({"to": {"room": unique}, "title": "to the room"})
         await client.until(lambda: client.titles() == ["to the room"])
         offset = json.loads(client.packets[-1][1:])[-1]
         client.websocket.transport.abort()
-        await c.post({"to": {"room": unique}, "title": "while away"})
+        await c.post({"to": {"room": unique + "-2"}, "title": "while away"})
         back = await RawClient.connect(
             c.url, {"token": mint(unique, rooms=["*"]), "pid": answer["pid"], "offset": offset}
         )
