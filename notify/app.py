@@ -24,6 +24,7 @@ from notify.gateway.auth.authenticator import Authenticator
 from notify.gateway.drain import close_in_batches
 from notify.gateway.elsewhere.door import Door
 from notify.gateway.elsewhere.links import Links
+from notify.gateway.elsewhere.moves import Moves
 from notify.gateway.elsewhere.relay import Relay
 from notify.gateway.events import Events
 from notify.gateway.inbox import InboxEvents
@@ -32,6 +33,8 @@ from notify.gateway.sessions.arrivals import Arrivals
 from notify.gateway.sessions.expiry import Expiry
 from notify.gateway.sessions.inbox_audit import InboxAudit
 from notify.gateway.sessions.inbox_watch import InboxWatch
+from notify.gateway.sessions.moving_in import MovingIn
+from notify.gateway.sessions.moving_out import MovingOut
 from notify.gateway.sessions.pacing import Pacing
 from notify.gateway.sessions.recovery import Recovery
 from notify.gateway.sessions.rooms import Rooms
@@ -261,7 +264,6 @@ class Node:
             keep_environ=False,
             namespaces="*",
         )
-        self._build_elsewhere(descriptors)
         self.manager.writer = self.server.eio.flusher
         self.inbox_watch = InboxWatch(inbox=self.inbox, now_ms=self.clock.now_ms, here=self.manager.has_user)
         self.inbox_audit = InboxAudit(users=self.manager.users, check=self.inboxes.check)
@@ -340,6 +342,7 @@ class Node:
             now=self.clock.now,
         ).attach(self.server)
         Answers(manager=self.manager, admission=self.admission, rooms=self.rooms).attach(self.cluster)
+        self._build_elsewhere(descriptors)
 
     def _build_elsewhere(self, descriptors: Descriptors) -> None:
         settings, engine = self.settings, self.server.eio
@@ -353,8 +356,45 @@ class Node:
             most=descriptors.public,
             timeout_s=settings.ping_interval + settings.ping_timeout + LATE_ANSWER_S,
         )
+        moving_out = MovingOut(
+            engine=engine,
+            manager=self.manager,
+            rooms=self.rooms,
+            expiry=self.expiry,
+            cuts=self.subscriber.cuts,
+            publish_cut=self.log.cut,
+            node_topic=self.keys.node,
+            node_id=lambda: self.node_id,
+        )
+        moving_in = MovingIn(
+            server=self.server,
+            manager=self.manager,
+            admission=self.admission,
+            arrivals=self.arrivals,
+            sessions=self.sessions,
+            inbox_watch=self.inbox_watch,
+            cuts=self.subscriber.cuts,
+            node_id=lambda: self.node_id,
+            now_ms=self.clock.now_ms,
+        )
+        self.rooms.arrived = moving_in.arrived
+        self.moves = engine.moves = Moves(
+            self.links,
+            moving_in,
+            stats=self.gateway_stats,
+            deadlines=engine.deadlines,
+            mark_length=len(self.directory.mark),
+            sid_length=len(self.directory.mark) + len(engine.generate_id()),
+            most=descriptors.public,
+            upgrade_timeout_s=engine.upgrade_timeout_s,
+            takes_more=lambda: not engine.limits.full and self.subscriber.connected,
+        )
         self.door = Door(
-            engine, self.directory, stats=self.gateway_stats, max_body_bytes=settings.max_payload
+            engine,
+            moving_out,
+            self.directory,
+            stats=self.gateway_stats,
+            max_body_bytes=settings.max_payload,
         )
         self.directory.on_secrets.append(self.door.secrets_changed)
 
@@ -415,6 +455,7 @@ class Node:
         self.stack.push_async_callback(self.redis.stop)
         self.stack.push_async_callback(self.directory.stop)
         self.stack.push_async_callback(self.links.aclose)
+        self.stack.push_async_callback(self.moves.aclose)
         self.stack.push_async_callback(self.subscriber.stop)
         self.stack.push_async_callback(self.manager.stop)
         self.stack.push_async_callback(self.cluster.stop)

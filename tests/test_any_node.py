@@ -65,6 +65,7 @@ async def test_stock_clients_need_no_affinity(cluster, unique, transports, oldes
             assert titles == [str(number) for number in range(60)]
             assert not client.said("connect_error")
             assert not client.said("disconnect")
+            assert (await client.state())["transport"] == transports[-1]
 
 
 async def test_a_request_elsewhere_is_answered_as_at_home(cluster, unique):

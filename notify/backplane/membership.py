@@ -49,10 +49,16 @@ class Transport(Protocol):
 
 
 class HoldsBack(Protocol):
-    """Holds back what is live while a member is being connected or replayed to."""
+    """Holds back what is live while a member is being connected, replayed to, or moved."""
+
+    deaf: bool
+    """The member's client is at another node, which is going to hand it over: nothing is for it here."""
 
     def offer(self, delivery: Delivery) -> None:
         """Take a live message. It decides whether and when it goes on."""
+
+    def emit(self, wire: Wire) -> None:
+        """The same, for what python-socketio emits."""
 
 
 class Member:
@@ -102,6 +108,11 @@ class Member:
         """Rooms that a backend put it in, whatever its token says."""
         self.since = 0
         """When it connected, in unix seconds; 0 while unknown."""
+
+    @property
+    def deaf(self) -> bool:
+        """True while its client is still at another node."""
+        return self.replay_buffer is not None and self.replay_buffer.deaf
 
 
 class Room:
@@ -430,6 +441,9 @@ class Membership(Acknowledgements):
         for member in recipients:
             if member.sid in skip or (member.state != Member.CONNECTED and room != member.sid):
                 continue  # a member that is not let in yet gets only what is addressed to it alone
+            buffer = member.replay_buffer
+            if buffer is not None and buffer.deaf:
+                continue
             if callback is not None:
                 ack_id = self._generate_ack_id(member.sid, callback)  # type: ignore[attr-defined]
                 wire = self._event_wire([event, *arguments], member.namespace, ack_id)
@@ -439,7 +453,10 @@ class Membership(Acknowledgements):
                 ack_id = NOBODYS_ACK if ends_with_text and member.variant.with_offset else None
                 wire = self._event_wire([event, *arguments], member.namespace, ack_id)
                 wires[member.variant] = wire
-            member.socket.send(wire)
+            if buffer is None:
+                member.socket.send(wire)
+            else:
+                buffer.emit(wire)
             count += 1
         return count
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from notify.backplane import cuts
 from notify.backplane.canary import Canary, Echo, Heard
 from notify.backplane.catch_up import Logs, read_missed
 from notify.backplane.delivery import Delivery
@@ -84,6 +85,8 @@ class Subscriber:
         """Rooms whose members have yet to be told that something is missing."""
         self._held: list[tuple[Room, Delivery]] | None = None
         self._settling: deque[tuple[Offset, Callable[[], None]]] = deque()
+        self.cuts = cuts.Cuts()
+        """Where members move from node to node."""
         self._canary = Canary(store=store, topic=node_topic, stats=stats)
         self._last_canary: Heard | None = None
         self._connection: Subscription | None = None
@@ -318,6 +321,10 @@ class Subscriber:
                 if self._held is None:
                     self._take_canary(heard)
                     self._stats.subscribed = True
+        elif payload.startswith(cuts.HEAD):
+            # While messages are held, those before it have not been handed on: nobody moves then.
+            if topic == self._other_topics[0] and self._held is None:
+                self.cuts.hear(payload)
         elif self.listener is not None:
             self.listener.heard(topic, payload)
 

@@ -38,7 +38,7 @@ class Answers:
             room = self._manager.room(name, Channel(name, "user", user).room)
             if room is not None:
                 found.update(dict.fromkeys(room.members))
-        return [member for member in found if member.state != Member.GONE]
+        return [member for member in found if member.state != Member.GONE and not member.deaf]
 
     async def presence(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The connections of a user here."""

@@ -55,5 +55,8 @@ class GatewayStats:
     """Links to other nodes (a level), by the side that made them: here, there."""
     upgrades_elsewhere: int = 0
     """Upgrades refused because another node has the session; the client goes on polling."""
+    sessions_moved: Counter[str] = field(default_factory=Counter)
+    """Upgrades of sessions that another node had, by outcome: moved (to this node), stayed (the client goes
+    on polling), lost (it has to come back, and recovers)."""
     drained_connections: int = 0
     """Connections closed by a drain."""

@@ -59,6 +59,7 @@ COUNTED = (
     _Counted("gateway", "opened", _c, "notify_connections_opened", "Connections opened", "transport"),
     _Counted("gateway", "upgrades", _c, "notify_upgrades", "Connections upgraded from long-polling to websocket"),
     _Counted("gateway", "upgrades_elsewhere", _c, "notify_upgrades_elsewhere", "Upgrades refused because another node has the session"),
+    _Counted("gateway", "sessions_moved", _c, "notify_sessions_moved", "Upgrades to websocket here of sessions that another node had", "outcome"),
     _Counted("gateway", "passed_on", _c, "notify_passed_on", "Requests of long-polling clients passed on to the node that has their session", "what,outcome"),
     _Counted("gateway", "links", _g, "notify_links", "Links to other nodes", "made"),
     _Counted("gateway", "closed", _c, "notify_connections_closed", "Connections closed", "reason"),

@@ -1,4 +1,4 @@
-"""What nodes say to each other about long-polling sessions, one binary websocket message each.
+"""What nodes say to each other about sessions, one binary websocket message each.
 
 A node is called about a session that it has, and answers under the number of the call. A message is its kind
 (one byte), the number (four), the length of its text (one), the text and a body.
@@ -11,8 +11,10 @@ from struct import Struct
 from typing import NamedTuple
 
 PATH = "/cluster/link"
-VERSION = "notify-link-1"
-"""The websocket subprotocol: nodes that do not have it in common make no link."""
+VERSION, FORMER = "notify-link-2", "notify-link-1"
+"""The websocket subprotocols, best first: nodes that have none in common make no link. The former one knows
+the kinds up to `REFUSAL` only: sessions are passed on by it, and do not move.
+"""
 NO_CALL = 0
 """The number of what is said about a session, and no call. Those of calls begin with 1."""
 MAX_NUMBER = (1 << 32) - 1
@@ -23,7 +25,7 @@ OVERHEAD = _HEAD.size + MAX_TEXT
 
 
 class Kind(IntEnum):
-    """What a message is. The text of the first five is the session's id."""
+    """What a message is. The text is the session's id, but for `ANSWER` and `REFUSAL`."""
 
     POLL = 1
     """A GET waits for packets."""
@@ -36,9 +38,19 @@ class Kind(IntEnum):
     RELEASE = 5
     """The GET is to be answered now, with the packets that there are or with none."""
     ANSWER = 6
-    """The call has succeeded; the body is what a GET is answered."""
+    """The call has succeeded; the body is what was asked for, such as the answer to a GET."""
     REFUSAL = 7
     """The call is refused; the text is `<code> <status>`, and the body the message."""
+    MAY_MOVE = 8
+    """A call: a websocket that has come to the calling node wants to take over from long-polling."""
+    PROBE = 9
+    """A call: that websocket is there, and may be told to go ahead once polls do not wait any more."""
+    DESCRIBE = 10
+    """A call: the websocket is to take over; the answer is a description of the session."""
+    TAKE = 11
+    """A call: hand the session over, as it was described; the body says where to."""
+    STAYS = 12
+    """The websocket has failed: long-polling goes on."""
 
 
 class Message(NamedTuple):

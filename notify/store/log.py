@@ -23,6 +23,7 @@ PUBLISH = scripts.load(__package__, "publish", preamble="inbox")
 READ_LOGS = scripts.load(__package__, "read_logs")
 CATCH_UP = scripts.load(__package__, "catch_up")
 ECHO = scripts.load(__package__, "canary")
+CUT = scripts.load(__package__, "cut")
 RETENTION = scripts.load(__package__, "retention")
 
 EXPIRED_READ = 2_000
@@ -314,6 +315,10 @@ class Log:
         seconds, microseconds = await self._redis.run(ECHO, [self._keys.clock], [topic, token, fresh_epoch()])
         if self._redis_clock is not None:
             self._redis_clock.observe(int(seconds) + int(microseconds) / 1e6, sent_at=sent_at)
+
+    async def cut(self, topics: Sequence[str], token: str) -> None:
+        """Publish `cut <token>` on all of these topics in one step. Raises Unavailable."""
+        await self._redis.run(CUT, [], [token, *topics])
 
     async def clock(self) -> Offset | None:
         """Where the total order stands now, or None when nothing was ever published."""

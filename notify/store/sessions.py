@@ -116,6 +116,18 @@ class Sessions:
             )
         )
 
+    async def move(self, pid: str, session: Session, *, former_node: str, over: bool = False) -> bool:
+        """Write a session that has come from another node, with its connection; end it with `over`.
+
+        False, and nothing is written, when another connection has it by now. Raises Unavailable.
+        """
+        line = b"" if over else session.line()
+        return bool(
+            await self._redis.run(
+                OWN, [self._keys.session(pid)], [former_node, session.socket, self.ttl_s, line]
+            )
+        )
+
     async def restore(self, pid: str, session: Session) -> None:
         """Write a session that Redis has lost, unless it has one by that name again. Raises Unavailable."""
         await self._redis.execute("SET", self._keys.session(pid), session.line(), "EX", self.ttl_s, "NX")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -28,6 +29,28 @@ class Home(Protocol):
 
     def release(self, sid: str) -> None:
         """Answer the GET that waits."""
+
+
+class Departures(Protocol):
+    """How sessions of this node leave for others (`sessions.moving_out.MovingOut`).
+
+    `asker` is the link of the node to which a client's websocket has come.
+    """
+
+    def may_move(self, sid: str, asker: object) -> None:
+        """Whether a session may leave. Raises `Refused`."""
+
+    async def probe(self, sid: str, asker: object) -> bytes:
+        """Nothing, once polls do not wait any more. Raises `Refused`."""
+
+    def stays(self, sid: str, asker: object) -> None:
+        """It does not leave; nothing when it has."""
+
+    async def describe(self, sid: str, asker: object) -> bytes:
+        """The session as it stands. Raises `Refused`."""
+
+    async def take(self, sid: str, asker: object, body: bytes) -> bytes:
+        """Let it go. Raises `Refused`: then it stays."""
 
 
 class DistantPoll:
@@ -77,11 +100,15 @@ class DistantPost:
 class Caller:
     """Serves one link until it ends. The calls are answered as they get ready."""
 
-    def __init__(self, websocket: web.WebSocketResponse, home: Home, *, secret: str) -> None:
+    def __init__(
+        self, websocket: web.WebSocketResponse, home: Home, departures: Departures, *, secret: str
+    ) -> None:
         """`secret`: what the other node has proved itself with."""
         self.secret = secret
         self._websocket = websocket
         self._home = home
+        self._departures = departures
+        self._leaving: set[str] = set()
         self._polls: dict[int, DistantPoll] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,6 +124,8 @@ class Caller:
         finally:
             for poll in self._polls.values():
                 poll.go()
+            for sid in self._leaving:
+                self._departures.stays(sid, self)
             if self._tasks:
                 await asyncio.wait(self._tasks)
 
@@ -122,6 +151,41 @@ class Caller:
                 waiting.go()
             else:
                 self._home.lost(sid)
+        else:
+            self._take_of_move(message)
+
+    def _take_of_move(self, message: Message) -> None:
+        kind, number, sid, body = message
+        departures = self._departures
+        if kind is Kind.MAY_MOVE:
+            self._may_move(number, sid)
+        elif kind is Kind.PROBE:
+            self._begin(self._answer(number, departures.probe(sid, self)))
+        elif kind is Kind.DESCRIBE:
+            self._begin(self._answer(number, departures.describe(sid, self)))
+        elif kind is Kind.TAKE:
+            self._begin(self._answer(number, departures.take(sid, self, body)))
+        elif kind is Kind.STAYS:
+            self._leaving.discard(sid)
+            departures.stays(sid, self)
+
+    def _may_move(self, number: int, sid: str) -> None:
+        # At once: that it stays may be said right behind.
+        try:
+            self._departures.may_move(sid, self)
+        except Refused as refused:
+            self._begin(self._refuse(number, refused))
+            return
+        self._leaving.add(sid)
+        self._begin(self._say(Message(Kind.ANSWER, number)))
+
+    async def _answer(self, number: int, call: Awaitable[bytes]) -> None:
+        try:
+            body = await call
+        except Refused as refused:
+            await self._refuse(number, refused)
+            return
+        await self._say(Message(Kind.ANSWER, number, body=body))
 
     def _begin(self, call: Any) -> None:
         task = asyncio.create_task(call)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from aiohttp import web
 
-from notify.gateway.elsewhere.caller import Caller, Home
+from notify.gateway.elsewhere.caller import Caller, Departures, Home
 from notify.gateway.elsewhere.link import HEARTBEAT_S
 from notify.gateway.stats import GatewayStats
-from notify.protocol.links import OVERHEAD, PATH, VERSION
+from notify.protocol.links import FORMER, OVERHEAD, PATH, VERSION
 
 _SCHEME = "Bearer "
 
@@ -30,10 +30,17 @@ class Door:
     """Takes links of other nodes."""
 
     def __init__(
-        self, home: Home, gatekeeper: Gatekeeper, *, stats: GatewayStats, max_body_bytes: int
+        self,
+        home: Home,
+        departures: Departures,
+        gatekeeper: Gatekeeper,
+        *,
+        stats: GatewayStats,
+        max_body_bytes: int,
     ) -> None:
         """`max_body_bytes`: of a POST."""
         self._home = home
+        self._departures = departures
         self._gatekeeper = gatekeeper
         self._stats = stats
         self._max_message_bytes = max_body_bytes + OVERHEAD
@@ -61,10 +68,13 @@ class Door:
         if request.query.get("mark") != self._gatekeeper.mark:
             return web.Response(status=404, text="Another node has this address now\n")
         websocket = web.WebSocketResponse(
-            protocols=(VERSION,), heartbeat=HEARTBEAT_S, compress=False, max_msg_size=self._max_message_bytes
+            protocols=(VERSION, FORMER),
+            heartbeat=HEARTBEAT_S,
+            compress=False,
+            max_msg_size=self._max_message_bytes,
         )
         await websocket.prepare(request)
-        caller = Caller(websocket, self._home, secret=secret)
+        caller = Caller(websocket, self._home, self._departures, secret=secret)
         self._callers.add(caller)
         self._stats.links["there"] += 1
         try:

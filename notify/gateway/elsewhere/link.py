@@ -11,7 +11,7 @@ import structlog
 from notify.gateway.http.errors import Refused
 from notify.gateway.stats import GatewayStats
 from notify.protocol.engineio import Wire
-from notify.protocol.links import MAX_NUMBER, NO_CALL, Kind, Message, decode
+from notify.protocol.links import MAX_NUMBER, NO_CALL, VERSION, Kind, Message, decode
 
 HEARTBEAT_S = 3.0
 """How often a link is tried. A node that does not answer for half of this again has failed."""
@@ -35,6 +35,8 @@ class Link:
         """`secret`: what this node has proved itself with."""
         self.mark = mark
         self.secret = secret
+        self.moves_sessions = websocket.protocol == VERSION
+        """False where the other node is of the version before."""
         self._websocket = websocket
         self._stats = stats
         self._numbers = cycle(range(NO_CALL + 1, MAX_NUMBER + 1))

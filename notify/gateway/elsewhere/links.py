@@ -10,7 +10,7 @@ import structlog
 
 from notify.gateway.elsewhere.link import HEARTBEAT_S, Link, LinkLost
 from notify.gateway.stats import GatewayStats
-from notify.protocol.links import PATH, VERSION
+from notify.protocol.links import FORMER, PATH, VERSION
 
 CONNECT_S = 1.0
 """How long a node may take to answer: it is near, and a client waits."""
@@ -123,12 +123,12 @@ class Links:
                 url + PATH,
                 params={"mark": mark},
                 headers={"Authorization": f"Bearer {secret}"},
-                protocols=(VERSION,),
+                protocols=(VERSION, FORMER),
                 heartbeat=HEARTBEAT_S,
                 compress=0,
                 max_msg_size=0,  # the other node is one of us
             )
-        if websocket.protocol != VERSION:
+        if websocket.protocol not in (VERSION, FORMER):
             await websocket.close()
             raise aiohttp.ClientError("The session's node speaks another version")
         return Link(websocket, mark=mark, secret=secret, stats=self._stats)

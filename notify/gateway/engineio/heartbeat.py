@@ -48,6 +48,12 @@ class Heartbeat:
         connection.awaiting_pong = False
         connection.bucket = self._wheel.add(connection, self._interval_s)
 
+    def beat(self, connection: Beating) -> None:
+        """Send a PING at once: the connection comes from elsewhere, and nobody knows when it had its last."""
+        connection.awaiting_pong = True
+        connection.bucket = self._wheel.add(connection, self._timeout_ticks * self._wheel.tick_s)
+        connection.ping()
+
     def pong(self, connection: Beating) -> None:
         """The peer has answered. One that answers unasked changes nothing."""
         if connection.awaiting_pong and connection.bucket is not None:

@@ -17,6 +17,7 @@ from notify.gateway.engineio.transports.http_polling import HttpPoll, HttpPost, 
 from notify.gateway.engineio.transports.last_polls import LastPolls
 from notify.gateway.engineio.transports.polling import Poll, Polling, Post, SessionOver, TooLarge
 from notify.gateway.engineio.transports.upgrade import Probe, Unwanted
+from notify.gateway.engineio.transports.websocket import WebSocketOwner, WebSocketProtocol
 from notify.gateway.http.cors import Cors
 from notify.gateway.http.errors import (
     BAD_HANDSHAKE_METHOD,
@@ -44,10 +45,27 @@ class Node(Protocol):
         """Hand over what a client posts. Raises `Refused`."""
 
 
+class MovingProbe(WebSocketOwner, Protocol):
+    """A websocket that asks to take over from long-polling at another node."""
+
+    websocket: WebSocketProtocol
+
+    def discard(self) -> None:
+        """The websocket handshake has failed: there is nothing to close."""
+
+
+class Moves(Protocol):
+    """How sessions come here from other nodes (`HttpEdge.moves`)."""
+
+    async def begin(self, sid: str, *, address: str) -> MovingProbe:
+        """Ask a session's node whether it may come. Raises `Refused`."""
+
+
 class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
     """The half of `Engine` that answers requests; the other half makes these, and keeps the connections."""
 
     elsewhere: Node | None
+    moves: Moves | None
     mark: str
     cors: Cors
     heartbeat: Heartbeat
@@ -141,7 +159,7 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
             if transport == "websocket":
                 socket = self._open_socket(sid)
                 if socket is None:
-                    raise self._other_upgrade(sid)
+                    return await self._upgrade_elsewhere(request, sid)
                 return self._upgrade(request, socket)
             if request.method == "GET":
                 body = await self._node_of(sid).poll(sid, HttpPoll(request))
@@ -167,16 +185,32 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
             return self
         return self.elsewhere
 
-    def _other_upgrade(self, sid: str) -> Refused:
-        """Why this websocket cannot take over a session that is not open here.
+    async def _upgrade_elsewhere(self, request: web.Request, sid: str) -> web.StreamResponse:
+        """Let a websocket take over a session that is not open here. Raises `Refused`.
 
         A stock client whose upgrade fails goes on polling, be the session on another node or gone: the poll
         tells it which.
         """
         if self._node_of(sid) is self:
-            return Refused(UNKNOWN_SID)
-        self.stats.upgrades_elsewhere += 1
-        return Refused(BAD_REQUEST)
+            raise Refused(UNKNOWN_SID)
+        try:
+            if self.moves is None or not self._asks_for_websocket(request):
+                raise Refused(BAD_REQUEST)
+            probe = await self.moves.begin(sid, address=self.proxies.address(request))
+        except Refused:
+            self.stats.upgrades_elsewhere += 1
+            raise
+        try:
+            probe.websocket = hand_over(
+                request, probe, max_message_bytes=self.max_http_buffer_size, max_frames=self._max_frames
+            )
+        except BaseException:
+            probe.discard()
+            raise
+        return HandedOver()
+
+    def _asks_for_websocket(self, request: web.Request) -> bool:
+        return bool(self.allow_upgrades) and request.headers.get("Upgrade", "").lower() == "websocket"
 
     async def poll(self, sid: str, poll: Poll) -> bytes:
         """The next packets of a session of this node. Raises `Refused`."""
@@ -223,7 +257,7 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
             socket.polling.owner.polling_failed()
 
     def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() != "websocket" or not self.allow_upgrades:
+        if not self._asks_for_websocket(request):
             return refuse(self.cors, request, BAD_REQUEST)
         if socket.websocket is not None or socket.probe is not None:
             # After the handshake, as the protocol asks: the one that is there is not disturbed.

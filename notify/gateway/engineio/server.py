@@ -21,7 +21,7 @@ from notify.gateway.engineio.http_edge import HttpEdge
 from notify.gateway.engineio.options import check_options
 from notify.gateway.engineio.packet import OpenPackets, message_wire
 from notify.gateway.engineio.receiver import Receiver
-from notify.gateway.engineio.socket import EngineSocket
+from notify.gateway.engineio.socket import MOVED, EngineSocket
 from notify.gateway.engineio.timers import Wheel
 from notify.gateway.engineio.transports.last_polls import LastPolls
 from notify.gateway.engineio.transports.websocket import WebSocketProtocol
@@ -93,6 +93,8 @@ class Engine(HttpEdge):
         """What the ids of this node's sessions begin with."""
         self.elsewhere = None
         """Who answers for the sessions of other nodes; None for a server that is alone."""
+        self.moves = None
+        """Who brings sessions of other nodes here; None where none ever comes."""
         self.sockets: dict[str, EngineSocket] = {}
         self.leaving: dict[str, EngineSocket] = {}
         """Ended, while a disconnect handler still runs: their sessions can be read."""
@@ -204,6 +206,25 @@ class Engine(HttpEdge):
         self.stats.upgrades += 1
         self.stats.polling_connections -= 1
         self.stats.websocket_connections += 1
+
+    def adopt(
+        self, socket: EngineSocket, websocket: WebSocketProtocol, wires: Sequence[Wire], *, held: bool
+    ) -> None:
+        """A session has come from another node, with what was not sent there: see `EngineSocket.arrive`."""
+        self.sockets[socket.sid] = socket
+        self.stats.upgrades += 1
+        self.stats.websocket_connections += 1
+        socket.arrive(websocket, wires, held=held)
+        self.heartbeat.beat(socket)
+
+    def release_moved(self, socket: EngineSocket) -> None:
+        """A long-polling session has gone to another node: nothing of it stays here, and nobody is told."""
+        self.heartbeat.remove(socket)
+        self.connected_in_time(socket)
+        if self.sockets.pop(socket.sid, None) is not None:
+            self.stats.polling_connections -= 1
+            self.stats.closed[MOVED] += 1
+        socket.depart()
 
     def keep_last_polls(self, sid: str, bodies: Sequence[bytes]) -> None:
         """Keep the last bodies of a session for the client's next polls, for a ping timeout at most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from notify.gateway.engineio.host import SocketHost
@@ -15,6 +16,8 @@ from notify.gateway.engineio.transports.websocket import WebSocketProtocol
 from notify.protocol.engineio import Wire, joined
 from notify.protocol.websocket import POLICY_VIOLATION
 
+MOVED = "moved"
+"""Why a connection has ended here whose session has gone to another node."""
 _BROKEN = frozenset((1002, 1003, 1007, 1008, 1009, 1011))
 """Codes of a websocket's end that tell of a fault (RFC 6455 section 7.4.1)."""
 
@@ -182,6 +185,38 @@ class EngineSocket:
         if polling is not None:
             polling.answer(NOOP)
         self.flush()
+
+    def arrive(self, websocket: WebSocketProtocol, wires: Sequence[Wire], *, held: bool) -> None:
+        """The session has come from another node, and `wires` are what that one had not sent yet.
+
+        They go ahead of what was queued here. `held`: the websocket's buffer is full already.
+        """
+        here, self.queue = self.queue or [], None
+        websocket.hand_to(self)
+        self.websocket = websocket
+        self.held = held
+        for wire in (*wires, *here):
+            self.send(wire)
+        self.flush()
+
+    def depart(self) -> None:
+        """The session has gone to another node, with its queue: nobody is told, here or there."""
+        polling, self.polling = self.polling, None
+        self.probe = None
+        self.reason = MOVED
+        self.queue = None
+        self.let_go()
+        if self._waiting is not None:
+            self._wake()
+        if polling is not None:
+            polling.answer(NOOP)
+
+    def put_back(self, wires: Sequence[Wire]) -> None:
+        """Queue packets again, ahead of the others: `take` has taken them, and they have not been sent."""
+        if self.reason is None and wires:
+            queue, self.queue = self.queue or [], None
+            for wire in (*wires, *queue):
+                self.send(wire)
 
     def take(self) -> list[Wire]:
         """The queue, for a poll's answer. It is empty afterwards."""

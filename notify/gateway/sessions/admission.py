@@ -142,7 +142,7 @@ class SessionAdmission:
             if reason is None:
                 return
             self._stats.not_recovered[reason] += 1
-        self._check_limits(namespace, identity)
+        self.check_limits(namespace, identity)
         names = self._entropy.name(33)
         member = self._enter(
             socket, namespace, identity, names[:SID_LENGTH], recoverable=recoverable, rooms=identity.join
@@ -188,7 +188,7 @@ class SessionAdmission:
             if len(rooms.kept) + len(rooms.joined) > self._max_rooms:
                 return "rooms"
             position = await self._recovery.position() if rooms.joined else ""
-            self._check_limits(namespace, identity, leaving=session.socket)
+            self.check_limits(namespace, identity, leaving=session.socket)
             # The sid is for the one who gets the session: until then the member has one of its own.
             member = self._enter(
                 socket,
@@ -227,7 +227,7 @@ class SessionAdmission:
                 break
         return reason
 
-    def _check_limits(self, namespace: str, identity: Identity, *, leaving: str = "") -> None:
+    def check_limits(self, namespace: str, identity: Identity, *, leaving: str = "") -> None:
         """Raises TooMany, Forbidden. Who is being let in counts; connections that have ended do not, nor does
         the one that is about to be left.
         """
@@ -260,7 +260,7 @@ class SessionAdmission:
         member = self._manager.admit(sid, namespace, socket)
         if member is None:
             raise Invalid("This connection is already in that namespace")
-        member.variant = self._variant(namespace, recoverable=recoverable)
+        member.variant = self.variant(namespace, recoverable=recoverable)
         member.replay_buffer = ReplayBuffer(member, limit=self._buffer_limit)
         member.user = identity.user
         member.identity = identity
@@ -271,7 +271,7 @@ class SessionAdmission:
                 self._manager.enter(member, Channel(namespace, "room", room))
         return member
 
-    def _variant(self, namespace: str, *, recoverable: bool) -> EventVariant:
+    def variant(self, namespace: str, *, recoverable: bool) -> EventVariant:
         """Members share one: it is what an encoded message is kept under."""
         variant = self._variants.get((namespace, recoverable))
         if variant is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from notify.backplane.delivery import Delivery
 from notify.backplane.membership import Member
 from notify.domain.offset import Offset
+from notify.protocol.engineio import Wire
 
 
 class ReplayBuffer:
@@ -15,6 +16,7 @@ class ReplayBuffer:
     message that passes takes the buffer away from its member, since everything after it comes later still.
     """
 
+    deaf = False
     __slots__ = ("_floor", "_held", "_limit", "_member", "_size")
 
     def __init__(self, member: Member, *, limit: int) -> None:
@@ -35,6 +37,10 @@ class ReplayBuffer:
         if self._size > self._limit:
             self._held = []
             self._member.socket.too_slow()
+
+    def emit(self, wire: Wire) -> None:
+        """What has no offset is not held back."""
+        self._member.socket.send(wire)
 
     def open(self, floor: Offset) -> None:
         """Pass on what came after `floor`, and drop the rest."""

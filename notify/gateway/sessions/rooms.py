@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from notify.backplane.manager import RedisManager
 from notify.backplane.membership import Member, Room
@@ -31,6 +33,25 @@ class Rooms:
         self._log = store_log
         self._session_of = session_of
         self._max_rooms = max_rooms
+        self._under_way: Counter[Member] = Counter()
+        self.arrived: Callable[[Member], Awaitable[None]] | None = None
+        """Waits for a member that is coming from another node to be here."""
+
+    def busy(self, member: Member) -> bool:
+        """True while a member is being put into a room, or taken out of one."""
+        return member in self._under_way
+
+    @asynccontextmanager
+    async def _counted(self, member: Member) -> AsyncIterator[None]:
+        if self.arrived is not None:
+            await self.arrived(member)
+        self._under_way[member] += 1
+        try:
+            yield
+        finally:
+            self._under_way[member] -= 1
+            if not self._under_way[member]:
+                del self._under_way[member]
 
     async def join(self, member: Member, name: str, *, granted: bool = False) -> None:
         """Put a member into a room; returns when everything posted to it from now on reaches it.
@@ -42,6 +63,10 @@ class Rooms:
         """
         if owner_of(member.namespace) is not None:
             raise Forbidden("A user's own namespace has no rooms")
+        async with self._counted(member):
+            await self._join(member, name, granted=granted)
+
+    async def _join(self, member: Member, name: str, *, granted: bool) -> None:
         channel = Channel(member.namespace, "room", name)
         if self._inside(member, channel) is None:
             self.check_room_for(member)
@@ -85,11 +110,12 @@ class Rooms:
         """Take a member out of a room. False when it was not in it. Raises Unavailable: it is out all the
         same, but would find itself in it after a recovery.
         """
-        if not self._manager.leave(member, Channel(member.namespace, "room", name)):
-            return False
-        self._forget(member, name)
-        await self.save(member)
-        return True
+        async with self._counted(member):
+            if not self._manager.leave(member, Channel(member.namespace, "room", name)):
+                return False
+            self._forget(member, name)
+            await self.save(member)
+            return True
 
     def _inside(self, member: Member, channel: Channel) -> Room | None:
         return next((room for room in member.rooms if room.channel == channel), None)

@@ -68,6 +68,17 @@ class ClientSocket(EngineSocket):
         return None
 
     @property
+    def at_rest(self) -> bool:
+        """True while nothing that the client has sent is still being taken, or handled."""
+        return (
+            not self.connecting
+            and not self.running
+            and self.partial is None
+            and self.backlog is None
+            and not (self.polling is not None and self.polling.posting)
+        )
+
+    @property
     def pending_size(self) -> int:
         """Bytes that are kept for namespaces which the client has not been let into yet."""
         return sum(pending.size for pending in self.connecting)

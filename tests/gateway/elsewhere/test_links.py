@@ -74,6 +74,25 @@ class Home:
         self.waiting[sid].set_result(b"6")
 
 
+class Nobody:
+    """No session of this node ever leaves."""
+
+    def may_move(self, sid, asker):
+        raise Refused(BAD_REQUEST)
+
+    async def probe(self, sid, asker):
+        raise Refused(BAD_REQUEST)
+
+    def stays(self, sid, asker):
+        pass
+
+    async def describe(self, sid, asker):
+        raise Refused(BAD_REQUEST)
+
+    async def take(self, sid, asker, body):
+        raise Refused(BAD_REQUEST)
+
+
 class Poll:
     """A GET of a client that may go."""
 
@@ -100,7 +119,7 @@ class Post:
 @asynccontextmanager
 async def linked(*, most=100, timeout_s=10.0):
     book, home, stats = Book(), Home(), GatewayStats()
-    door = Door(home, book, stats=stats, max_body_bytes=100)
+    door = Door(home, Nobody(), book, stats=stats, max_body_bytes=100)
     app = web.Application()
     app.add_routes(door.routes())
     links = Links(book, stats)

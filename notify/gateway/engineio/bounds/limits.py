@@ -55,6 +55,15 @@ class HandshakeLimits:
             )
         )
 
+    @property
+    def full(self) -> bool:
+        """True when no connection may come that was taken by another node: its rate was judged there."""
+        stats = self._stats
+        return self.draining or (
+            self._max_connections is not None
+            and stats.polling_connections + stats.websocket_connections >= self._max_connections
+        )
+
     def refusal(self) -> Refusal | None:
         """None when a handshake may go on, which is then counted against the rate."""
         stats = self._stats

@@ -104,6 +104,11 @@ class Polling:
         """True while a GET waits for packets."""
         return self._answer is not None and not self._answer.done()
 
+    @property
+    def posting(self) -> bool:
+        """True while a POST is being taken."""
+        return self._posting
+
     def answer(self, body: bytes | list[Wire]) -> None:
         """Answer the GET that waits."""
         if self._answer is not None and not self._answer.done():
