@@ -47,9 +47,11 @@ class Kind(IntEnum):
     """A call: that websocket is there, and may be told to go ahead once polls do not wait any more."""
     DESCRIBE = 10
     """A call: the websocket is to take over; the answer is a description of the session."""
-    TAKE = 11
-    """A call: hand the session over, as it was described; the body says where to."""
-    STAYS = 12
+    CUT = 11
+    """A call: make a cut, as the body says, behind which the calling node delivers to the session."""
+    TAKE = 12
+    """A call: hand the session over, which has been cut; the answer is what goes with it."""
+    STAYS = 13
     """The websocket has failed: long-polling goes on."""
 
 

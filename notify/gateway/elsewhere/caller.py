@@ -49,7 +49,10 @@ class Departures(Protocol):
     async def describe(self, sid: str, asker: object) -> bytes:
         """The session as it stands. Raises `Refused`."""
 
-    async def take(self, sid: str, asker: object, body: bytes) -> bytes:
+    async def cut(self, sid: str, asker: object, order: bytes) -> bytes:
+        """Nothing, once this node does not deliver to it any more. Raises `Refused`."""
+
+    async def take(self, sid: str, asker: object) -> bytes:
         """Let it go. Raises `Refused`: then it stays."""
 
 
@@ -163,8 +166,10 @@ class Caller:
             self._begin(self._answer(number, departures.probe(sid, self)))
         elif kind is Kind.DESCRIBE:
             self._begin(self._answer(number, departures.describe(sid, self)))
+        elif kind is Kind.CUT:
+            self._begin(self._answer(number, departures.cut(sid, self, body)))
         elif kind is Kind.TAKE:
-            self._begin(self._answer(number, departures.take(sid, self, body)))
+            self._begin(self._answer(number, departures.take(sid, self)))
         elif kind is Kind.STAYS:
             self._leaving.discard(sid)
             departures.stays(sid, self)

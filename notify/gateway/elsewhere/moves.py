@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from notify.domain.errors import NotifyError
+from notify.domain.errors import NotifyError, Unavailable
 from notify.gateway.elsewhere.link import Answer, Link, LinkLost
 from notify.gateway.elsewhere.links import Links, NoSuchNode
 from notify.gateway.engineio.packet import PROBE_ANSWER
@@ -29,8 +29,10 @@ ASK_S = 1.5
 """How long the other node may take to say whether a session may move."""
 MOVE_S = 5.0
 """How long the move may take, from the client's word that it has gone over."""
-TRIES = 4
+TRIES = 8
 """Times that a session is asked for: it may change between being described and being handed over."""
+RETRY_S = 0.25
+"""After this node could not hear Redis: its connection may just be made again."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +42,13 @@ class Newcomer(Protocol):
 
     @property
     def order(self) -> bytes:
-        """What the other node is to be told, once it may hand over."""
+        """By what the other node is to make the cut."""
 
     async def subscribed(self) -> None:
-        """Wait until it may. Raises a NotifyError."""
+        """Wait until it may. Raises Unavailable."""
+
+    async def heard(self) -> None:
+        """Wait until the cut was heard here, too. Raises Unavailable."""
 
     async def take(self, handed: bytes) -> None:
         """It has been handed over. Raises ValueError, a NotifyError."""
@@ -285,12 +290,16 @@ class MovingProbe:
                 await newcomer.subscribed()
                 if self._closed:
                     raise LinkLost("The client has gone")
-                handed = await call(self._link, Kind.TAKE, self._sid, newcomer.order)
+                await call(self._link, Kind.CUT, self._sid, newcomer.order)
+                await newcomer.heard()
+                handed = await call(self._link, Kind.TAKE, self._sid)
             except BaseException as error:
                 newcomer.abandon()
-                if isinstance(error, Refused) and error.code != UNKNOWN_SID:
-                    continue  # it has changed, or was busy
-                raise
+                if isinstance(error, Unavailable):
+                    await asyncio.sleep(RETRY_S)
+                elif not isinstance(error, Refused) or error.code == UNKNOWN_SID:
+                    raise
+                continue  # it has changed, or was busy
             return await self._finish(newcomer, handed)
         raise Refused(BAD_REQUEST, "The session does not come to rest")
 

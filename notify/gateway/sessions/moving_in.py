@@ -28,6 +28,9 @@ from notify.gateway.socketio.server import SocketServer
 from notify.protocol.engineio import Wire
 from notify.store.sessions import Sessions
 
+HEAR_S = 1.0
+"""How much later than at the other node the cut may be heard here."""
+
 
 class _Deaf:
     """Hears nothing for a member whose client is still at another node."""
@@ -140,6 +143,14 @@ class Newcomer:
             await self._into.arrivals.subscribed(member)
         self._into.cuts.expect(self._token, self._hear)
 
+    async def heard(self) -> None:
+        """Wait until the cut has been heard here. Raises Unavailable: then it may have passed unheard."""
+        try:
+            async with asyncio.timeout(HEAR_S):
+                await self._cut
+        except TimeoutError as error:
+            raise Unavailable("This node does not hear the other") from error
+
     @property
     def order(self) -> bytes:
         """What the other node is to be told, once the members are subscribed."""
@@ -161,7 +172,6 @@ class Newcomer:
         Raises ValueError, or Unavailable when the session cannot be had.
         """
         self._handed = HandedOver.decode(handed)
-        await self._cut
         former = self._description.node
         for described, member in self._members:
             if described.pid is None:

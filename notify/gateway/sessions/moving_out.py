@@ -73,13 +73,25 @@ class Held:
 class Departure:
     """Stands on a session for the websocket that is at the other node (`engineio.socket.UpgradeProbe`)."""
 
-    __slots__ = ("_bucket", "_held", "_size", "_taken", "answered", "asker", "ended", "socket")
+    __slots__ = (
+        "_bucket",
+        "_held",
+        "_size",
+        "_taken",
+        "answered",
+        "asker",
+        "digest",
+        "ended",
+        "socket",
+    )
 
     def __init__(self, socket: ClientSocket, asker: object) -> None:
         self.socket = socket
         self.asker = asker
         self.answered = False
         self.ended = False
+        self.digest = ""
+        """Of the description by which it has been cut; empty while it has not."""
         self._held: list[Held] = []
         self._taken: list[Wire] = []
         self._size = 0
@@ -135,6 +147,7 @@ class Departure:
 
     def resume(self) -> None:
         """The session stays: send what was put aside, then what has come behind the cut."""
+        self.digest = ""
         taken, self._taken, self._size = self._taken, [], 0
         self.socket.put_back(taken)
         held, self._held = self._held, []
@@ -209,30 +222,51 @@ class MovingOut:
         departure = self._departure(sid, asker)
         if departure is None:
             raise Refused(UNKNOWN_SID)
+        departure.resume()  # after a cut that the other node has not heard
         await self._at_rest(departure)
         try:
             return self._describe(departure.socket).encode()
         except ValueError as error:
             raise Refused(BAD_REQUEST, str(error)) from error
 
-    async def take(self, sid: str, asker: object, body: bytes) -> bytes:
-        """Hand the session over: from here on the other node alone has it.
+    async def cut(self, sid: str, asker: object, order: bytes) -> bytes:
+        """Nothing, once the cut was heard here. What is live behind it is kept, should the session stay.
 
-        Raises `Refused`: it stays here, with everything. It may have changed since it was described.
+        Raises `Refused`: then nothing has happened.
         """
         departure = self._departure(sid, asker)
         if departure is None:
             raise Refused(UNKNOWN_SID)
+        departure.resume()
         try:
-            return await self._take(departure, Order.decode(body))
+            await self._cut(departure, Order.decode(order))
         except (ValueError, NotifyError, TimeoutError) as error:
             departure.resume()
             raise Refused(BAD_REQUEST, str(error) or type(error).__name__) from error
         except BaseException:
             departure.resume()
             raise
+        return b""
 
-    async def _take(self, departure: Departure, order: Order) -> bytes:
+    async def take(self, sid: str, asker: object) -> bytes:
+        """Hand over the session, which has been cut: from here on the other node alone has it.
+
+        Raises `Refused`: it stays here, with everything. It may have changed since it was described.
+        """
+        departure = self._departure(sid, asker)
+        if departure is None:
+            raise Refused(UNKNOWN_SID)
+        digest = departure.digest
+        try:
+            await self._at_rest(departure)
+            if not digest or self._describe(departure.socket).digest != digest:
+                raise Refused(BAD_REQUEST, "The session has changed")
+            return self._let_go(departure)
+        except BaseException:
+            departure.resume()
+            raise
+
+    async def _cut(self, departure: Departure, order: Order) -> None:
         cut: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def freeze() -> None:
@@ -252,10 +286,7 @@ class MovingOut:
         # What came just before the cut may have begun something: let it begin, then let it end.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        await self._at_rest(departure)
-        if self._describe(departure.socket).digest != order.digest:
-            raise Refused(BAD_REQUEST, "The session has changed")
-        return self._let_go(departure)
+        departure.digest = order.digest
 
     def _departure(self, sid: str, asker: object) -> Departure | None:
         socket = self._engine.sockets.get(sid)

@@ -89,7 +89,10 @@ class Nobody:
     async def describe(self, sid, asker):
         raise Refused(BAD_REQUEST)
 
-    async def take(self, sid, asker, body):
+    async def cut(self, sid, asker, order):
+        raise Refused(BAD_REQUEST)
+
+    async def take(self, sid, asker):
         raise Refused(BAD_REQUEST)
 
 

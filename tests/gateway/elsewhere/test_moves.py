@@ -51,8 +51,12 @@ class Departures:
         self.asked.append("describe")
         return b"described"
 
-    async def take(self, sid, asker, body):
-        self.asked.append("take " + body.decode())
+    async def cut(self, sid, asker, order):
+        self.asked.append("cut " + order.decode())
+        return b""
+
+    async def take(self, sid, asker):
+        self.asked.append("take")
         taken = self.taken() if callable(self.taken) else self.taken
         if isinstance(taken, asyncio.Future):
             taken = await taken
@@ -73,6 +77,11 @@ class Newcomer:
     async def subscribed(self):
         if self.newcomers.fault is not None:
             raise self.newcomers.fault
+
+    async def heard(self):
+        if self.newcomers.unheard:
+            self.newcomers.unheard -= 1
+            raise Unavailable("not heard")
 
     async def take(self, handed):
         self.handed = handed
@@ -96,6 +105,7 @@ class Newcomers:
         self.all = []
         self.fault = None
         self.claim = None
+        self.unheard = 0
 
     def enter(self, sid, description, *, address):
         assert (sid, description, address) == (SID, b"described", "192.0.2.1")
@@ -195,7 +205,7 @@ async def test_a_session_comes_step_by_step():
         probe.writing_paused()
         await until(lambda: found.stats.sessions_moved)
         (newcomer,) = found.newcomers.all
-        assert found.departures.asked == ["may_move", "probe", "describe", "take order"]
+        assert found.departures.asked == ["may_move", "probe", "describe", "cut order", "take"]
         assert (newcomer.end, newcomer.handed) == ("complete", b"handed")
         assert (newcomer.packets, newcomer.held) == (["4for the session", b"too"], True)
         assert found.websocket.done == [PROBE_ANSWER, "pause"]
@@ -312,21 +322,37 @@ async def test_a_client_whose_session_is_not_handed_over_has_to_come_back(code, 
         await until(lambda: found.departures.stayed == [SID])
 
 
-async def test_a_node_that_cannot_take_it_does_not_have_it_handed_over():
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_node_that_is_not_subscribed_does_not_have_it_handed_over(monkeypatch, comes_back):
+    monkeypatch.setattr(moves_module, "RETRY_S", 0.01)
     async with far() as found:
         found.newcomers.fault = Unavailable("no subscription")
         await found.gone_over()
+        await until(lambda: len(found.newcomers.all) == 2)
+        assert "cut order" not in found.departures.asked
+        if comes_back:
+            found.newcomers.fault = None
         await until(lambda: found.stats.sessions_moved)
-        assert found.departures.asked == ["may_move", "probe", "describe"]
-        assert [newcomer.end for newcomer in found.newcomers.all] == ["abandon"]
-        assert found.websocket.done[-1] == "leave"
+        assert found.stats.sessions_moved == ({"moved": 1} if comes_back else {"lost": 1})
+        assert found.newcomers.all[-1].end == ("complete" if comes_back else "abandon")
+        assert (found.websocket.done[-1] == "leave") is not comes_back
+
+
+async def test_a_cut_that_this_node_has_not_heard_is_made_again(monkeypatch):
+    monkeypatch.setattr(moves_module, "RETRY_S", 0.01)
+    async with far() as found:
+        found.newcomers.unheard = 1
+        await found.gone_over()
+        await until(lambda: found.stats.sessions_moved)
+        assert found.departures.asked[2:] == ["describe", "cut order", "describe", "cut order", "take"]
+        assert [newcomer.end for newcomer in found.newcomers.all] == ["abandon", "complete"]
 
 
 async def test_a_link_that_is_lost_in_the_middle_costs_a_recovery():
     async with far() as found:
         found.departures.taken = asyncio.get_running_loop().create_future()
         await found.gone_over()
-        await until(lambda: "take order" in found.departures.asked)
+        await until(lambda: "take" in found.departures.asked)
         closing = asyncio.create_task(found.door.aclose())
         await until(lambda: found.stats.sessions_moved)
         assert found.stats.sessions_moved == {"lost": 1}

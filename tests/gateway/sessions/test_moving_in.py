@@ -17,6 +17,7 @@ from notify.domain.channel import Channel
 from notify.domain.errors import Invalid, TooMany, Unavailable
 from notify.domain.offset import Offset
 from notify.gateway.auth.authenticator import Identity
+from notify.gateway.sessions import moving_in as moving_in_module
 from notify.gateway.sessions.moved import Description, HandedOver, MovedMember, Order
 from notify.gateway.sessions.moving_in import MovingIn
 from notify.gateway.socketio.server import SocketServer
@@ -211,16 +212,22 @@ async def test_acknowledgements_go_to_who_has_asked_and_ids_are_not_given_out_tw
         assert found.acks == [("host", "ada-sid", "/", 9, "yes"), "here"]
 
 
-async def test_one_that_is_handed_over_before_its_cut_is_heard_waits_for_it():
+async def test_a_cut_that_is_not_heard_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(moving_in_module, "HEAR_S", 0.05)
     async with coming() as found:
         newcomer = found.enter()
         await newcomer.subscribed()
-        taking = asyncio.create_task(newcomer.take(HandedOver((), ()).encode()))
-        await asyncio.sleep(0)
-        assert not taking.done()
-        found.cut(newcomer)
-        await taking
+        with pytest.raises(Unavailable):
+            await newcomer.heard()
         newcomer.abandon()
+        newcomer = found.enter()
+        await newcomer.subscribed()
+        hearing = asyncio.create_task(newcomer.heard())
+        await asyncio.sleep(0)
+        found.cut(newcomer)
+        await hearing
+        newcomer.abandon()
+        assert found.nothing_is_left()
 
 
 async def test_who_is_sent_away_behind_the_cut_has_no_session_any_more():

@@ -77,7 +77,8 @@ class Leaving:
 
     async def take(self, description):
         body = Order("there", "token", description.digest).encode()
-        return HandedOver.decode(await self.out.take(self.sid, "there", body))
+        await self.out.cut(self.sid, "there", body)
+        return HandedOver.decode(await self.out.take(self.sid, "there"))
 
 
 @asynccontextmanager
@@ -142,6 +143,26 @@ async def test_one_that_has_changed_stays_with_everything_in_order():
         again = Description.decode(await found.out.describe(found.sid, "there"))
         found.on_cut = lambda: None
         assert not (await found.take(again)).wires
+
+
+async def test_one_whose_cut_was_not_heard_there_goes_on_here_until_the_next():
+    async with leaving() as found:
+        description = await found.described()
+        found.emit("one")
+        order = Order("there", "token", description.digest).encode()
+        await found.out.cut(found.sid, "there", order)
+        found.emit("two")
+        with pytest.raises(Refused):
+            await found.out.take(found.sid, "elsewhere")
+        assert Description.decode(await found.out.describe(found.sid, "there")) == description
+        with pytest.raises(Refused):
+            await found.out.take(found.sid, "there")  # without a cut
+        await found.out.cut(found.sid, "there", order)
+        found.emit("three")
+        await found.out.cut(found.sid, "there", order)
+        found.emit("four")
+        handed = HandedOver.decode(await found.out.take(found.sid, "there"))
+        assert texts(handed.wires) == ['42["one"]', '42["two"]', '42["three"]']
 
 
 @pytest.mark.parametrize("fault", [Unavailable("Redis is away"), None])
