@@ -13,7 +13,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.support.clients.javascript import JavaScript
 from tests.support.clients.raw import RawClient
+from tests.support.round_robin import RoundRobin
 from tests.support.tokens import mint
 
 LONG_S = 30
@@ -102,6 +104,47 @@ async def mover(node, auth):
 
 async def moved(node):
     return await node.metric("notify_sessions_moved_total", outcome="moved")
+
+
+async def test_stock_clients_upgrade_on_whichever_node_under_load(cluster, unique):
+    *_, c = cluster.nodes
+    upgrades = [await node.metric("notify_upgrades_total") for node in cluster.nodes]
+    posted = 0
+    enough = asyncio.Event()
+
+    async def post():
+        nonlocal posted
+        while not enough.is_set():
+            to = {"user": unique} if posted % 2 else {"room": unique}
+            ephemeral = {"ttl": 0} if posted % 3 == 0 else {}
+            assert (await c.post({"to": to, "title": f"{posted}", **ephemeral}))[0] == 202
+            posted += 1
+
+    def titles(client):
+        return [int(args[0]["title"]) for name, args in client.events if name == "notification"]
+
+    async with (
+        RoundRobin(lambda: [node.port for node in cluster.nodes]) as front,
+        JavaScript() as javascript,
+        asyncio.TaskGroup() as group,
+    ):
+        load = group.create_task(post())
+        auth = {"token": mint(unique, join=[unique])}
+        clients = [
+            await javascript.connect(front.url, oldest=number % 2 == 0, auth=auth) for number in range(6)
+        ]
+        for client in clients:
+            await client.wait("upgrade", timeout_s=LONG_S)
+            await client.wait_event("notification", 60, timeout_s=LONG_S)
+        enough.set()
+        await load
+        for client in clients:
+            await client.wait_event("notification", posted - titles(client)[0], timeout_s=LONG_S)
+            assert titles(client) == list(range(titles(client)[0], posted))
+            assert (await client.state())["transport"] == "websocket"
+            assert not client.said("disconnect")
+    after = [await node.metric("notify_upgrades_total") for node in cluster.nodes]
+    assert sum(after) - sum(upgrades) == len(clients)
 
 
 async def test_nothing_is_lost_doubled_or_reordered_by_a_move_under_load(cluster, unique):
