@@ -44,6 +44,10 @@ class Newcomer(Protocol):
     def order(self) -> bytes:
         """By what the other node is to make the cut."""
 
+    @property
+    def needs_cut(self) -> bool:
+        """False for one to which nothing is delivered."""
+
     async def subscribed(self) -> None:
         """Wait until it may. Raises Unavailable."""
 
@@ -272,7 +276,8 @@ class MovingProbe:
                 if await self._try():
                     outcome = "moved"
         except (LinkLost, Refused, NotifyError, TimeoutError, ValueError) as error:
-            log.warning("session_not_moved", reason=_reason(error))
+            if not self._closed:
+                log.warning("session_not_moved", reason=_reason(error))
         finally:
             self._over = True
             self._moves.over(self, outcome)
@@ -290,8 +295,9 @@ class MovingProbe:
                 await newcomer.subscribed()
                 if self._closed:
                     raise LinkLost("The client has gone")
-                await call(self._link, Kind.CUT, self._sid, newcomer.order)
-                await newcomer.heard()
+                if newcomer.needs_cut:
+                    await call(self._link, Kind.CUT, self._sid, newcomer.order)
+                    await newcomer.heard()
                 handed = await call(self._link, Kind.TAKE, self._sid)
             except BaseException as error:
                 newcomer.abandon()

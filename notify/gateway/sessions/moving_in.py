@@ -143,6 +143,11 @@ class Newcomer:
             await self._into.arrivals.subscribed(member)
         self._into.cuts.expect(self._token, self._hear)
 
+    @property
+    def needs_cut(self) -> bool:
+        """False for a client that is in no namespace, and is sent nothing."""
+        return bool(self._members)
+
     async def heard(self) -> None:
         """Wait until the cut has been heard here. Raises Unavailable: then it may have passed unheard."""
         try:

@@ -91,7 +91,7 @@ class Departure:
         self.answered = False
         self.ended = False
         self.digest = ""
-        """Of the description by which it has been cut; empty while it has not."""
+        """Of the description by which it may be taken; empty while it has not been cut."""
         self._held: list[Held] = []
         self._taken: list[Wire] = []
         self._size = 0
@@ -224,10 +224,10 @@ class MovingOut:
             raise Refused(UNKNOWN_SID)
         departure.resume()  # after a cut that the other node has not heard
         await self._at_rest(departure)
-        try:
-            return self._describe(departure.socket).encode()
-        except ValueError as error:
-            raise Refused(BAD_REQUEST, str(error)) from error
+        description = self._describe(departure.socket)
+        if not description.members:
+            departure.digest = description.digest  # nothing is delivered to it that could be cut
+        return description.encode()
 
     async def cut(self, sid: str, asker: object, order: bytes) -> bytes:
         """Nothing, once the cut was heard here. What is live behind it is kept, should the session stay.
@@ -308,7 +308,11 @@ class MovingOut:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _describe(self, socket: ClientSocket) -> Description:
-        return Description(self._node_id(), tuple(MovedMember.of(member) for member in socket.members))
+        """Raises `Refused`."""
+        try:
+            return Description(self._node_id(), tuple(MovedMember.of(member) for member in socket.members))
+        except ValueError as error:
+            raise Refused(BAD_REQUEST, str(error)) from error
 
     def _let_go(self, departure: Departure) -> bytes:
         """One step: after it nothing of the session is here, and nothing in Redis has been touched."""

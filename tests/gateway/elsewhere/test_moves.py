@@ -71,6 +71,7 @@ class Newcomer:
     def __init__(self, newcomers):
         self.newcomers = newcomers
         self.order = b"order"
+        self.needs_cut = newcomers.need_cuts
         self.end = None
         self.packets = None
 
@@ -106,6 +107,7 @@ class Newcomers:
         self.fault = None
         self.claim = None
         self.unheard = 0
+        self.need_cuts = True
 
     def enter(self, sid, description, *, address):
         assert (sid, description, address) == (SID, b"described", "192.0.2.1")
@@ -336,6 +338,14 @@ async def test_a_node_that_is_not_subscribed_does_not_have_it_handed_over(monkey
         assert found.stats.sessions_moved == ({"moved": 1} if comes_back else {"lost": 1})
         assert found.newcomers.all[-1].end == ("complete" if comes_back else "abandon")
         assert (found.websocket.done[-1] == "leave") is not comes_back
+
+
+async def test_one_to_which_nothing_is_delivered_needs_no_cut():
+    async with far() as found:
+        found.newcomers.need_cuts = False
+        await found.gone_over()
+        await until(lambda: found.stats.sessions_moved)
+        assert found.departures.asked == ["may_move", "probe", "describe", "take"]
 
 
 async def test_a_cut_that_this_node_has_not_heard_is_made_again(monkeypatch):

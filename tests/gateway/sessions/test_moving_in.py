@@ -157,6 +157,7 @@ async def test_it_is_deaf_until_the_cut_and_what_was_not_sent_goes_first():
         found.emit("before")
         (entered,) = found.manager.room("/", "lobby").members
         assert (entered.deaf, entered.state) == (True, Member.PENDING)
+        assert newcomer.needs_cut
         order = Order.decode(newcomer.order)
         assert (order.node, order.digest) == ("here", Description("there", (member(),)).digest)
         found.cut(newcomer)
@@ -249,7 +250,7 @@ async def test_one_in_no_namespace_has_to_connect_to_one():
     async with coming() as found:
         newcomer = found.into.enter(SID, Description("there", ()).encode(), address="192.0.2.1")
         await newcomer.subscribed()
-        found.cut(newcomer)
+        assert not newcomer.needs_cut
         await newcomer.take(HandedOver((), ()).encode())
         newcomer.complete(found.websocket, ["40"], held=False)
         assert found.server.eio.sockets[SID].deadline is not None

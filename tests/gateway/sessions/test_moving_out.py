@@ -165,6 +165,21 @@ async def test_one_whose_cut_was_not_heard_there_goes_on_here_until_the_next():
         assert texts(handed.wires) == ['42["one"]', '42["two"]', '42["three"]']
 
 
+async def test_one_in_no_namespace_leaves_without_a_cut_unless_it_connects():
+    async with leaving() as found:
+        await found.poller.post("41")
+        description = await found.described()
+        assert not description.members
+        await found.poller.post("40")
+        with pytest.raises(Refused):
+            await found.out.take(found.sid, "there")
+        await found.poller.post("41")
+        await found.out.describe(found.sid, "there")
+        handed = HandedOver.decode(await found.out.take(found.sid, "there"))
+        assert texts(handed.wires)[0].startswith('40{"sid":')
+        assert not found.published
+
+
 @pytest.mark.parametrize("fault", [Unavailable("Redis is away"), None])
 async def test_without_a_cut_it_stays(monkeypatch, fault):
     monkeypatch.setattr(moving_out_module, "CUT_S", 0.05)
