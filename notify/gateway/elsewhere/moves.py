@@ -288,10 +288,11 @@ class MovingProbe:
 
     async def _try(self) -> bool:
         """Raises LinkLost, Refused, ValueError, a NotifyError: the client has to come back then."""
+        newcomer: Newcomer | None = None
         for _ in range(TRIES):
-            description = await call(self._link, Kind.DESCRIBE, self._sid)
-            newcomer = self._moves.newcomers.enter(self._sid, description, address=self._address)
             try:
+                description = await call(self._link, Kind.DESCRIBE, self._sid)
+                newcomer = self._moves.newcomers.enter(self._sid, description, address=self._address)
                 await newcomer.subscribed()
                 if self._closed:
                     raise LinkLost("The client has gone")
@@ -300,7 +301,8 @@ class MovingProbe:
                     await newcomer.heard()
                 handed = await call(self._link, Kind.TAKE, self._sid)
             except BaseException as error:
-                newcomer.abandon()
+                if newcomer is not None:
+                    newcomer.abandon()
                 if isinstance(error, Unavailable):
                     await asyncio.sleep(RETRY_S)
                 elif not isinstance(error, Refused) or error.code == UNKNOWN_SID:

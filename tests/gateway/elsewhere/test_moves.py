@@ -32,6 +32,7 @@ class Departures:
         self.refusal = None
         self.taken = b"handed"
         self.probing = None
+        self.busy = 0
 
     def may_move(self, sid, asker):
         self.asked.append("may_move")
@@ -49,6 +50,9 @@ class Departures:
 
     async def describe(self, sid, asker):
         self.asked.append("describe")
+        if self.busy:
+            self.busy -= 1
+            raise Refused(BAD_REQUEST, "busy")
         return b"described"
 
     async def cut(self, sid, asker, order):
@@ -300,6 +304,15 @@ async def test_a_node_that_stops_leaves_nobody_waiting():
         await found.moves.aclose()
         assert found.websocket.done == ["close"]
         assert found.stats.sessions_moved == {"stayed": 1}
+
+
+async def test_a_session_that_is_busy_is_asked_for_again():
+    async with far() as found:
+        found.departures.busy = 2
+        await found.gone_over()
+        await until(lambda: found.stats.sessions_moved)
+        assert found.departures.asked.count("describe") == 3
+        assert found.stats.sessions_moved == {"moved": 1}
 
 
 async def test_a_session_that_has_changed_is_asked_for_again():
