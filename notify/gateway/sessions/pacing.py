@@ -1,4 +1,4 @@
-"""Lets clients in a bounded number at a time: in a storm the first are in early, and none waits for ever."""
+"""Lets clients in a bounded number at a time, in the order in which they came; none waits for ever."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from notify.gateway.stats import GatewayStats
 class Pacing:
     """Turns, in the order in which they were asked for. Whoever has one gives it back by `done`.
 
-    Without it everyone's work is spread over all turns of the loop, and all are done when the last one is.
+    So what is under way for clients that come is bounded, however many of them there are.
     """
 
     def __init__(self, *, at_once: int, longest_wait_s: float, stats: GatewayStats) -> None:
