@@ -30,6 +30,8 @@ from tests.bench.scenarios import FULL, SCENARIOS, SHORT, Plan, Reading, Scenari
 from tests.bench.valkey import Valkey
 
 _PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Stock, SocketIoOnNode, Centrifugo, Notify)}
+_OURS = {"inbox", "passing on"}
+"""Scenarios that no peer has anything for."""
 _UNITS = {figure.key: figure.unit for figure in FIGURES}
 
 
@@ -117,7 +119,7 @@ def _steps(peers: list[str], wanted: frozenset[str], plan: Plan) -> list[tuple[s
                 (name, peer, run, runs)
                 for run in range(1, runs + 1)
                 for peer in peers
-                if (name != "ingest" or _PEERS[peer].durable) and (name != "inbox" or peer == "notify")
+                if (name != "ingest" or _PEERS[peer].durable) and (name not in _OURS or peer == "notify")
             ]
     return steps
 

@@ -1,4 +1,4 @@
-"""The yardsticks P1-P10: what each figure is, and what is asked of ours."""
+"""The yardsticks P1-P13: what each figure is, and what is asked of ours."""
 
 from __future__ import annotations
 
@@ -72,6 +72,23 @@ FIGURES = (
     Figure("P10 list", "20 out of 1,000: 99th percentile", "ms", 5),
     Figure("P10 mark", "1,000 marked at once: Redis", "ms", 3),
     Figure("P10 second device", "a mark on A to the user's client on B: 99th percentile", "ms", 50),
+    Figure("P13 local", "CPU per poll at the session's node", "us", 0, no_goal=True),
+    Figure("P13 poll", "a poll passed on, CPU of both nodes: so many times that", "x", 2.5),
+    Figure(
+        "P13 sticky",
+        "connects on long-polling that go over to websocket, per CPU-s of all nodes",
+        "/s",
+        0,
+        more_is_better=True,
+        no_goal=True,
+    ),
+    Figure(
+        "P13 connects",
+        "the same, each request to the next of three nodes: so many times that",
+        "x",
+        0.6,
+        more_is_better=True,
+    ),
 )
 
 

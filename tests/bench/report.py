@@ -1,4 +1,4 @@
-"""The table of P1-P10, for the terminal and as Markdown."""
+"""The table of P1-P13, for the terminal and as Markdown."""
 
 from __future__ import annotations
 

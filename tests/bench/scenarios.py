@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.bench import inboxes, second_device
+from tests.bench import inboxes, passing, second_device
 from tests.bench.machine import LOAD_CORE, SERVER_CORE, cpu_s, rss_bytes, waited_s, writes
 from tests.bench.peers.peer import Client, Node, Peer, Target
 from tests.bench.processes import BenchError, Process, Processes, python_module
@@ -324,6 +324,18 @@ def inbox(stage: Stage) -> Iterator[Reading]:
     yield Reading("P10 second device", second_device.mark_p99_ms(stage.peer, a, b))
 
 
+def passing_on(stage: Stage) -> Iterator[Reading]:
+    """P13: requests that reach another node than the session's, beside those that do not. Only for ours."""
+    peer = stage.peer
+    nodes = [peer.start(core=core, ping_interval_s=300) for core in (SERVER_CORE, LOAD_CORE, LOAD_CORE)]
+    local_us, passed_on_us = passing.polls_us(peer, *nodes[:2])
+    yield Reading("P13 local", local_us)
+    yield Reading("P13 poll", passed_on_us / local_us, f"{passed_on_us:.0f} us")
+    sticky, spread = passing.connects_per_cpu_s(peer, nodes, rounds=stage.plan.growth_runs)
+    yield Reading("P13 sticky", sticky)
+    yield Reading("P13 connects", spread / sticky, f"{spread:.0f}/s")
+
+
 SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {
     "fan-out": (fanout, frozenset({"P1", "P2"})),
     "unicast": (unicast, frozenset({"P3", "P5"})),
@@ -332,6 +344,7 @@ SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {
     "idling": (idling, frozenset({"P9"})),
     "growth": (growth, frozenset({"P8"})),
     "inbox": (inbox, frozenset({"P10"})),
+    "passing on": (passing_on, frozenset({"P13"})),
 }
 
 

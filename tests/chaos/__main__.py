@@ -18,7 +18,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import callers, crowds, inboxes, outages, rubbish, scenarios, storms, strangers, trust
+from tests.chaos import (
+    any_node,
+    callers,
+    crowds,
+    inboxes,
+    outages,
+    rubbish,
+    scenarios,
+    storms,
+    strangers,
+    trust,
+)
 from tests.chaos.report import markdown, table
 from tests.chaos.world import Report
 
@@ -62,6 +73,7 @@ def runs(*, short: bool, herd: int | None = None) -> dict[str, Run]:
         ),
         "R18": partial(trust.sent_away_unheard, people=30 if short else 300, rounds=2 if short else 5),
         "R19": partial(outages.lost_data, **size, cuts=20 if short else 60),
+        "R20": partial(any_node.no_affinity, each=2 if short else 10, rate=200.0, rounds=1 if short else 4),
         "P11": partial(
             storms.cut_at_random,
             clients=herd or (200 if short else 10_000),

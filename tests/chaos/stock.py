@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,15 @@ from tests.support.tokens import mint
 
 @dataclass
 class StockPerson(Record):
-    """socket.io-client as it comes, on one transport; `local_address` is one of 127.0.0.0/8."""
+    """socket.io-client as it comes; `local_address` is one of 127.0.0.0/8."""
 
     javascript: JavaScript = field(default_factory=JavaScript)
     url: str = ""
-    transport: str = "websocket"
+    transports: Sequence[str] = ("websocket",)
+    oldest: bool = False
+    """4.0 instead of the current one: it cannot recover, and is told so each time."""
     local_address: str = "127.0.0.1"
+    upgrades: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why its connection was lost, each time."""
     token: Callable[..., str] = mint
@@ -30,7 +33,8 @@ class StockPerson(Record):
         self._client = await self.javascript.connect(
             self.url,
             heard=self._heard,
-            transports=[self.transport],
+            oldest=self.oldest,
+            transports=list(self.transports),
             auth={"token": self.token(self.user, join=list(self.rooms))},
             localAddress=self.local_address,
             timeout=5000,  # the one option that is not the default: what a frozen node costs a client at most
@@ -49,7 +53,9 @@ class StockPerson(Record):
             notification, offset = line["args"]
             self.took(notification["title"], offset, line["at"])
         elif line["type"] == "connect":
-            self.admitted(line["at"], recovered=line["recovered"])
+            self.admitted(line["at"], recovered=bool(line["recovered"]))
+        elif line["type"] == "upgrade":
+            self.upgrades += 1
         elif line["type"] == "disconnect":
             self.reasons.append(line["reason"])
             self.lost(line["at"])

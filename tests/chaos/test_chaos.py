@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.chaos.__main__ import runs
 from tests.chaos.checker import check
+from tests.chaos.next_node import NextNode
 from tests.chaos.proxy import Proxy
 from tests.chaos.publisher import Accepted
 from tests.chaos.record import Record
@@ -80,6 +83,27 @@ def test_who_was_told_is_not_owed_what_it_missed():
     one.admitted(14.5, recovered=False)
     verdict = check(accepted(3), [one])
     assert (verdict.lost, verdict.told) == (0, 1)
+
+
+def test_a_session_that_is_unknown_for_no_reason_is_found():
+    owner = SimpleNamespace(name="node-1", port=1, pid=10, running=True)
+    here: Any = SimpleNamespace(nodes=[owner], balancer=SimpleNamespace(ready=[owner]))
+    front = NextNode(here)
+    unknown = b'HTTP/1.1 400 Bad Request\r\n\r\n{"code":1,"message":"Session ID unknown"}'
+    for sid in (b"abcd1", b"abcd2"):
+        front.answered(b"GET /?EIO=4 HTTP/1.1", 1, b'HTTP/1.1 200 OK\r\n\r\n0{"sid":"%b","x":1}' % sid)
+    front.answered(b"GET /?EIO=4&sid=abcd1 HTTP/1.1", 1, unknown)
+    assert front.unknown == {"no reason": 1}
+    front.answered(b"GET /?EIO=4&sid=abcd2 HTTP/1.1", 1, b"")
+    front.answered(b"GET /?EIO=4&sid=abcd2 HTTP/1.1", 1, unknown)
+    front.leaving.add("node-1")
+    front.answered(b"GET /?EIO=4&sid=abcd1 HTTP/1.1", 1, unknown)
+    owner.pid = 11
+    front.answered(b"GET /?EIO=4&sid=abcd1 HTTP/1.1", 1, unknown)
+    front.answered(b"GET /?EIO=4&sid=zzzz1 HTTP/1.1", 1, unknown)
+    assert front.unknown == dict.fromkeys(
+        ("no reason", "answering node gone", "owner drained", "owner gone", "never opened"), 1
+    )
 
 
 @pytest.fixture

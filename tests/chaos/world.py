@@ -96,11 +96,15 @@ class World:
                         [f"room-{number % rooms}"],
                         javascript=javascript,
                         url=self.public()[0] if self.public else self.balancer.url,
-                        transport=("websocket", "polling")[number % 2],
+                        transports=[("websocket", "polling")[number % 2]],
                         local_address=_loopback(people + number),
                         token=self.token,
                     )
                 )
+        await self.let_in()
+
+    async def let_in(self) -> None:
+        """Connect everybody; returns when all are in."""
         for begin in range(0, len(self.people), 50):
             for one in self.people[begin : begin + 50]:
                 await one.start()

@@ -46,6 +46,12 @@ class RoundRobin:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def answered(self, head: bytes, port: int, answer: bytes) -> None:
+        """For those who look on: the node at this port has answered; nothing, when it went away instead.
+
+        Not called for websockets.
+        """
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -70,10 +76,13 @@ class RoundRobin:
         node_reader, node_writer = opened
         try:
             node_writer.write(head + b"\r\n" + body)
+            answer = None if upgrade else bytearray()
             there = asyncio.create_task(_copy(reader, node_writer))
-            back = asyncio.create_task(_copy(node_reader, writer))
+            back = asyncio.create_task(_copy(node_reader, writer, answer))
             try:
                 await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+                if answer is not None and back.done():
+                    self.answered(head, node_writer.get_extra_info("peername")[1], bytes(answer))
             finally:
                 there.cancel()
                 back.cancel()
@@ -90,8 +99,12 @@ class RoundRobin:
         return None
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copied: bytearray | None = None
+) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(1 << 16):
+            if copied is not None:
+                copied += data
             writer.write(data)
             await writer.drain()
