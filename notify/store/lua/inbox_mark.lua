@@ -57,7 +57,11 @@ for i, id in ipairs(ids) do
       local high, low = byte(entry, STATE_BYTES + 1, STATE_BYTES + 2)
       wanted = sub(entry, STATE_BYTES + 3, STATE_BYTES + 2 + high * 256 + low) == category
     end
-    if wanted then
+    if wanted and what == 'deleted' then
+      count = count + 1
+      changed[count], writes[count] = id, entry
+      released[count] = byte(entry, STATE_BYTES) >= SHARED and id .. '+' or id
+    elseif wanted then
       local moved = false
       local seen, read, flags = sub(entry, 7, 12), sub(entry, 13, 18), byte(entry, STATE_BYTES)
       local new_seen, new_read, new_hidden = seen, read, hidden
@@ -88,33 +92,26 @@ for i, id in ipairs(ids) do
         if sub(hidden, 7) ~= NEVER then
           new_hidden, moved = sub(hidden, 1, 6) .. NEVER, true
         end
-      elseif what == 'delivered' then
+      else  -- delivered
         moved = flags % 2 == 0
-      else  -- deleted
-        moved = true
       end
       if moved then
         count = count + 1
         changed[count] = id
-        if what == 'deleted' then
-          writes[count] = entry
-          released[count] = flags >= SHARED and id .. '+' or id
-        else
-          if active then
-            total = total - 1
-            unseen, unread = unseen - (seen == NEVER and 1 or 0), unread - (read == NEVER and 1 or 0)
-          end
-          if new_hidden == SHOWN then
-            total = total + 1
-            unseen, unread = unseen + (new_seen == NEVER and 1 or 0), unread + (new_read == NEVER and 1 or 0)
-          end
-          if flags % 2 == 0 and (new_seen ~= NEVER or what == 'delivered') then
-            flags = flags + DELIVERED
-          end
-          writes[count * 2 - 1] = id
-          writes[count * 2] = sub(entry, 1, 6) .. new_seen .. new_read .. new_hidden .. char(flags)
-            .. sub(entry, STATE_BYTES + 1)
+        if active then
+          total = total - 1
+          unseen, unread = unseen - (seen == NEVER and 1 or 0), unread - (read == NEVER and 1 or 0)
         end
+        if new_hidden == SHOWN then
+          total = total + 1
+          unseen, unread = unseen + (new_seen == NEVER and 1 or 0), unread + (new_read == NEVER and 1 or 0)
+        end
+        if flags % 2 == 0 and (new_seen ~= NEVER or what == 'delivered') then
+          flags = flags + DELIVERED
+        end
+        writes[count * 2 - 1] = id
+        writes[count * 2] = sub(entry, 1, 6) .. new_seen .. new_read .. new_hidden .. char(flags)
+          .. sub(entry, STATE_BYTES + 1)
       end
     end
   end
