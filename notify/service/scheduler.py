@@ -17,9 +17,9 @@ LEASE_MS = 600
 second; work that takes longer is begun a second time elsewhere, and must bear that."""
 POLL_S = 0.4
 """How often a node looks for what others put on the list, and for leases that ended."""
-AT_ONCE = 32
-"""Items that are worked on at the same time. Redis gets their commands in one go, 50 us each, and those of
-several nodes at once: it must not be busy for more than 3 ms.
+AT_ONCE = 16
+"""Items that are worked on at the same time. Redis gets their commands in one go, 100 us for each, and those
+of several nodes one after the other: others must not wait for more than 3 ms.
 """
 RETRY_S = 1.0
 """Pause after Redis was away, or would not take a write: all that is due would fail alike."""

@@ -148,7 +148,7 @@ class Inbox:
             detail = "must be in the future"
             raise Invalid(f"`until` {detail}", errors=[FieldError("/until", detail)])
         _, rev, unseen, unread, total, due, changed, gone, released = reply
-        await self._release(user, released)
+        await self._release(user, released.split())
         lost = {PREFIX + id_.decode() for id_ in gone}
         if mark.up_to is None:
             missing = tuple(id_ for id_ in ids if id_ in lost or not _ID.fullmatch(id_))
@@ -159,12 +159,12 @@ class Inbox:
     async def _release(self, user: str, deleted: Sequence[bytes]) -> None:
         """Let go of bodies in pieces. Those that a node dies with go when their records do, at the latest."""
         keys = self._keys
-        for begin in range(0, len(deleted), 2 * ERASED):
+        for begin in range(0, len(deleted), ERASED):
             args: list[Argument] = [
                 fresh_epoch(),
                 user,
                 keys.records,
-                *deleted[begin : begin + 2 * ERASED],
+                *deleted[begin : begin + ERASED],
             ]
             try:
                 await self._redis.run(RELEASE, [keys.clock], args)

@@ -20,10 +20,15 @@
 local INBOX = '>I6I4I4I4I4I6I6I6'
 local ENTRY = '>I6I6I6I6I6BI2'  -- expires, seen, read, archived, snoozed until, flags, length of the category
 local STATE_BYTES = 31          -- of an entry, up to the flags
+-- Where many entries are looked through, their times are compared and moved as they are packed: to take each apart
+-- and put it together again would take three times as long. They stand from byte 1, 7, 13, 19 and 25 on.
+local NEVER = string.rep('\0', 6)
+local SHOWN = NEVER .. NEVER    -- archived and snoozed until, of an entry that is neither
 local DELIVERED, SHARED = 1, 2  -- flags: reached a client; went to more than one user
 local HOUR, DAY = 3600000, 86400000
 local SWEPT = 100               -- entries that one call takes out, besides what it was asked to do; to bring one back
 local BACK, BACK_BYTES = 4, 4096  -- counts as so many, and one more for so many bytes of its body
+local SMALL = 512               -- entries up to which a hash may be searched from end to end
 local SCANNED = 1000            -- entries of inboxes that one call looks through for what is due
 
 local time = redis.call('TIME')
@@ -38,9 +43,13 @@ local function read_clock()
   return epoch, tonumber(ms), tonumber(seq)
 end
 
+local epoch, ms, seq  -- of the clock, once this call has given out an offset
+
 -- The next offset, and the entry that it is in a log.
 local function next_offset()
-  local epoch, ms, seq = read_clock()
+  if not epoch then
+    epoch, ms, seq = read_clock()
+  end
   if now > ms then
     ms, seq = now, 0
   else
@@ -110,7 +119,7 @@ local function inbox_effects(records, most, trace)
   -- that many look-ups cost more than reading all of it.
   function effects.entries(box, ids)
     local found = {}
-    if #ids * 4 > box.size then
+    if box.size <= SMALL and #ids * 4 > box.size then
       local all, by_id = redis.call('HGETALL', box.key .. ':entries'), {}
       for i = 1, #all, 2 do
         by_id[all[i]] = all[i + 1]
@@ -164,23 +173,31 @@ local function inbox_effects(records, most, trace)
 
   -- Takes entries out, without a word. With `keeps` their bodies are let go later, by inbox_release.lua.
   function effects.drop(box, ids, entries, keeps)
+    local sub, byte = string.sub, string.byte
+    local total, unseen, unread = box.total, box.unseen, box.unread
     for i, id in ipairs(ids) do
       local entry = entries[i]
-      local _, seen, read, archived, snoozed, flags, category = struct.unpack(ENTRY, entry)
-      if archived == 0 and snoozed == 0 then
-        box.total = box.total - 1
-        box.unseen = box.unseen - (seen == 0 and 1 or 0)
-        box.unread = box.unread - (read == 0 and 1 or 0)
+      if sub(entry, 19, 30) == SHOWN then
+        total = total - 1
+        unseen = unseen - (sub(entry, 7, 12) == NEVER and 1 or 0)
+        unread = unread - (sub(entry, 13, 18) == NEVER and 1 or 0)
       end
-      if #entry > STATE_BYTES + 2 + category then
-        redis.call('HDEL', box.key .. ':collapse', string.sub(entry, STATE_BYTES + 3 + category))
+      local flags, high, low = byte(entry, STATE_BYTES, STATE_BYTES + 2)
+      local ending = STATE_BYTES + 2 + high * 256 + low
+      if #entry > ending then
+        redis.call('HDEL', box.key .. ':collapse', sub(entry, ending + 1))
       end
       if not keeps then
         release(box, id, flags)
       end
     end
-    in_pieces('ZREM', box.key .. ':order', ids)
-    in_pieces('HDEL', box.key .. ':entries', ids)
+    box.total, box.unseen, box.unread = total, unseen, unread
+    if #ids > 1 and redis.call('HLEN', box.key .. ':entries') == #ids then
+      redis.call('UNLINK', box.key .. ':order', box.key .. ':entries')
+    else
+      in_pieces('ZREM', box.key .. ':order', ids)
+      in_pieces('HDEL', box.key .. ':entries', ids)
+    end
     box.size = box.size - #ids
   end
 
@@ -240,29 +257,30 @@ local function inbox_effects(records, most, trace)
     local plan = {expired = {}, entries = {}, back = {}, backs = 0, due = box.due}
     local weight = 0
     if box.due > 0 and box.due <= now then
-      plan.due = 0
       local all = redis.call('HGETALL', box.key .. ':entries')
-      for i = 1, #all, 2 do
-        local id, entry = all[i], all[i + 1]
-        local expires, _, _, _, snoozed = struct.unpack(ENTRY, entry)
-        if expires <= now then
-          plan.expired[#plan.expired + 1] = id
+      local sub, unpack_time, first = string.sub, struct.unpack, math.huge
+      for i = 2, #all, 2 do
+        local entry = all[i]
+        local due = unpack_time('>I6', entry)
+        if due <= now then
+          plan.expired[#plan.expired + 1] = all[i - 1]
           plan.entries[#plan.entries + 1] = entry
         else
-          local due = expires
-          if snoozed > now then
-            due = math.min(snoozed, expires)
-          elseif snoozed > 0 then
-            plan.backs = plan.backs + 1
-            keep_earliest(plan.back, id, entry, snoozed)
-            -- beyond what one call does it does not matter how much more it is
-            weight = weight + (weight > SWEPT and BACK or work_of(id))
+          if sub(entry, 25, 30) ~= NEVER then
+            local snoozed = unpack_time('>I6', entry, 25)
+            if snoozed > now then
+              due = snoozed < due and snoozed or due
+            else
+              plan.backs = plan.backs + 1
+              keep_earliest(plan.back, all[i - 1], entry, snoozed)
+              -- beyond what one call does it does not matter how much more it is
+              weight = weight + (weight > SWEPT and BACK or work_of(all[i - 1]))
+            end
           end
-          if plan.due == 0 or due < plan.due then
-            plan.due = due
-          end
+          first = due < first and due or first
         end
       end
+      plan.due = first < math.huge and first or 0
     end
     plan.excess = math.max(0, box.size - #plan.expired + coming - most)
     plan.count = #plan.expired + weight + plan.excess

@@ -27,29 +27,31 @@ for i = 13, #ARGV do
   wanted[ARGV[i]] = true
 end
 
-local function category_of(entry, length)
-  return string.sub(entry, STATE_BYTES + 3, STATE_BYTES + 2 + length)
+local sub, byte = string.sub, string.byte
+
+local function category_of(entry)
+  local high, low = byte(entry, STATE_BYTES + 1, STATE_BYTES + 2)
+  return sub(entry, STATE_BYTES + 3, STATE_BYTES + 2 + high * 256 + low)
 end
 
 local function matches(entry)
-  local _, seen, read, archived, snoozed, _, category = struct.unpack(ENTRY, entry)
   local right
   if status == 'archived' then
-    right = archived > 0
+    right = sub(entry, 19, 24) ~= NEVER
   elseif status == 'snoozed' then
-    right = snoozed > 0
-  elseif archived > 0 or snoozed > 0 then
+    right = sub(entry, 25, 30) ~= NEVER
+  elseif sub(entry, 19, 30) ~= SHOWN then
     right = false
   elseif status == 'unseen' then
-    right = seen == 0
+    right = sub(entry, 7, 12) == NEVER
   elseif status == 'unread' then
-    right = read == 0
+    right = sub(entry, 13, 18) == NEVER
   elseif status == 'read' then
-    right = read > 0
+    right = sub(entry, 13, 18) ~= NEVER
   else
     right = true
   end
-  return right and (not wanted or wanted[category_of(entry, category)])
+  return right and (not wanted or wanted[category_of(entry)])
 end
 
 local none = (status == 'unseen' and box.unseen == 0) or (status == 'unread' and box.unread == 0)
@@ -89,17 +91,16 @@ end
 if ARGV[12] == '1' then
   local counts, order = {}, {}
   for _, entry in ipairs(redis.call('HVALS', box.key .. ':entries')) do
-    local _, seen, read, archived, snoozed, _, length = struct.unpack(ENTRY, entry)
-    if archived == 0 and snoozed == 0 and length > 0 then
-      local category = category_of(entry, length)
+    local category = sub(entry, 19, 30) == SHOWN and category_of(entry) or ''
+    if category ~= '' then
       local count = counts[category]
       if not count then
         count = {0, 0, 0}
         counts[category] = count
         order[#order + 1] = category
       end
-      count[1] = count[1] + (seen == 0 and 1 or 0)
-      count[2] = count[2] + (read == 0 and 1 or 0)
+      count[1] = count[1] + (sub(entry, 7, 12) == NEVER and 1 or 0)
+      count[2] = count[2] + (sub(entry, 13, 18) == NEVER and 1 or 0)
       count[3] = count[3] + 1
     end
   end

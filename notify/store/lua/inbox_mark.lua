@@ -7,8 +7,9 @@
 --       10 category that narrows the last two, or '', 11 the same in JSON
 --       12... id... without `ntf_`; the one id, or the place
 -- Returns {'sweep_first'}, {'past'} (the snooze would be over), or
--- {'ok', rev, unseen, unread, total, due, how many changed, {missing id...}, {id, '1' when others may have it, ...}}.
--- The last are those whose bodies inbox_release.lua is to let go.
+-- {'ok', rev, unseen, unread, total, due, how many changed, {missing id...}, which were deleted}.
+-- The last are those whose bodies inbox_release.lua is to let go: with spaces between them the ids, after each `+` when
+-- others may have it.
 
 local what, snooze, mode = ARGV[7], tonumber(ARGV[8]) or 0, ARGV[9]
 if what == 'snoozed' and snooze <= now then
@@ -42,66 +43,75 @@ end
 local changed, writes, count = {}, {}, 0
 local total, unseen, unread, due = box.total, box.unseen, box.unread, box.due
 local category = ARGV[10]
+local sub, byte, char = string.sub, string.byte, string.char
+local at, until_at = struct.pack('>I6', now), struct.pack('>I6', snooze)
 for i, id in ipairs(ids) do
   local entry = entries[i]
   if not entry then
     missing[#missing + 1] = id
   else
-    local expires, seen, read, archived, snoozed, flags, length = struct.unpack(ENTRY, entry)
-    local active = archived == 0 and snoozed == 0
-    if not bound or (active
-        and (category == '' or string.sub(entry, STATE_BYTES + 3, STATE_BYTES + 2 + length) == category)) then
+    local hidden = sub(entry, 19, 30)
+    local active = hidden == SHOWN
+    local wanted = not bound or active
+    if bound and active and category ~= '' then
+      local high, low = byte(entry, STATE_BYTES + 1, STATE_BYTES + 2)
+      wanted = sub(entry, STATE_BYTES + 3, STATE_BYTES + 2 + high * 256 + low) == category
+    end
+    if wanted and what == 'deleted' then
+      count = count + 1
+      changed[count], writes[count] = id, entry
+      released[count] = byte(entry, STATE_BYTES) >= SHARED and id .. '+' or id
+    elseif wanted then
       local moved = false
-      local new_seen, new_read = seen, read
+      local seen, read, flags = sub(entry, 7, 12), sub(entry, 13, 18), byte(entry, STATE_BYTES)
+      local new_seen, new_read, new_hidden = seen, read, hidden
       if what == 'seen' or what == 'read' then
-        if seen == 0 then
-          new_seen, moved = now, true
+        if seen == NEVER then
+          new_seen, moved = at, true
         end
-        if what == 'read' and read == 0 then
-          new_read, moved = now, true
+        if what == 'read' and read == NEVER then
+          new_read, moved = at, true
         end
       elseif what == 'unread' then
-        new_read, moved = 0, read > 0
+        new_read, moved = NEVER, read ~= NEVER
       elseif what == 'archived' then
-        moved = archived == 0
-        archived, snoozed = moved and now or archived, 0
+        if sub(hidden, 1, 6) == NEVER then
+          new_hidden, moved = at .. NEVER, true
+        end
       elseif what == 'unarchived' then
-        archived, moved = 0, archived > 0
+        if sub(hidden, 1, 6) ~= NEVER then
+          new_hidden, moved = NEVER .. sub(hidden, 7), true
+        end
       elseif what == 'snoozed' then
-        moved = snoozed ~= snooze
-        archived, snoozed = 0, snooze
+        new_hidden = NEVER .. until_at
+        moved = sub(hidden, 7) ~= until_at
         if due == 0 or snooze < due then
           due = snooze
         end
       elseif what == 'unsnoozed' then
-        snoozed, moved = 0, snoozed > 0
-      elseif what == 'delivered' then
+        if sub(hidden, 7) ~= NEVER then
+          new_hidden, moved = sub(hidden, 1, 6) .. NEVER, true
+        end
+      else  -- delivered
         moved = flags % 2 == 0
-      else  -- deleted
-        moved = true
       end
       if moved then
         count = count + 1
         changed[count] = id
-        if what == 'deleted' then
-          writes[count] = entry
-          released[count * 2 - 1], released[count * 2] = id, flags >= SHARED and '1' or '0'
-        else
-          if active then
-            total = total - 1
-            unseen, unread = unseen - (seen == 0 and 1 or 0), unread - (read == 0 and 1 or 0)
-          end
-          if archived == 0 and snoozed == 0 then
-            total = total + 1
-            unseen, unread = unseen + (new_seen == 0 and 1 or 0), unread + (new_read == 0 and 1 or 0)
-          end
-          if flags % 2 == 0 and (new_seen > 0 or what == 'delivered') then
-            flags = flags + DELIVERED
-          end
-          writes[count * 2 - 1] = id
-          writes[count * 2] = struct.pack(ENTRY, expires, new_seen, new_read, archived, snoozed, flags, length)
-            .. string.sub(entry, STATE_BYTES + 3)
+        if active then
+          total = total - 1
+          unseen, unread = unseen - (seen == NEVER and 1 or 0), unread - (read == NEVER and 1 or 0)
         end
+        if new_hidden == SHOWN then
+          total = total + 1
+          unseen, unread = unseen + (new_seen == NEVER and 1 or 0), unread + (new_read == NEVER and 1 or 0)
+        end
+        if flags % 2 == 0 and (new_seen ~= NEVER or what == 'delivered') then
+          flags = flags + DELIVERED
+        end
+        writes[count * 2 - 1] = id
+        writes[count * 2] = sub(entry, 1, 6) .. new_seen .. new_read .. new_hidden .. char(flags)
+          .. sub(entry, STATE_BYTES + 1)
       end
     end
   end
@@ -129,4 +139,5 @@ if count > 0 then
   end
   write_inbox(box)
 end
-return {'ok', box.rev, box.unseen, box.unread, box.total, box.due, count, missing, released}
+return {'ok', box.rev, box.unseen, box.unread, box.total, box.due, count, missing,
+  table.concat(released, ' ')}
