@@ -178,7 +178,7 @@ export class Inbox extends EventTarget {
     this.#rev = rev;
     this.#counts = { unseen, unread, total };
     if (!this.#loaded) this.#good = rev;
-    else if (rev !== this.#good) this.#sync(CHECK);
+    else if (rev !== this.#good) this.#sync(ANEW);
     this.#tell();
   }
 

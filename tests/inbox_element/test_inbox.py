@@ -298,6 +298,7 @@ def test_a_reset_is_always_taken(bell: Bell, service: Service, user: str) -> Non
     service.post_many(user, ["One", "Two"])
     loaded(bell)
     rev = bell.js("page.inbox.rev")
+    bell.js("page.wire.hold_ack()")
     bell.js(
         """page.socket.onevent({type: 2, nsp: '/', data: ['inbox:changed', {
              as: 'reset', rev: it, counts: {unseen: 7, unread: 8, total: 9}}]})""",
@@ -305,6 +306,7 @@ def test_a_reset_is_always_taken(bell: Bell, service: Service, user: str) -> Non
     )
     assert bell.js("page.inbox.rev") == rev - 1000
     assert counts(bell) == {"unseen": 7, "unread": 8, "total": 9}
+    bell.js("page.wire.release_ack()")
     bell.agrees_with(lambda: service.inbox(user))
 
 
