@@ -17,7 +17,7 @@ from notify.ingest.http.malformed import MalformedRequests
 from notify.ingest.http.request_ids import RequestIds
 from notify.ingest.stats import IngestStats
 from notify.ops.descriptors import Descriptors
-from notify.ops.http_port import HttpPort, HttpStats
+from notify.ops.http_port import HttpPort, HttpStats, Shortcut
 from notify.ops.ports import open_port
 from notify.settings.settings import Settings
 
@@ -75,8 +75,11 @@ class Listeners:
             evicted=lambda: self._public_port.count("evicted"),
         )
 
-    async def open_internal(self, routes: Iterable[web.RouteDef]) -> None:
+    async def open_internal(
+        self, routes: Iterable[web.RouteDef], *, shortcut: Shortcut | None = None
+    ) -> None:
         """Serve the API, and what probes ask. Raises CannotListen when the port is not to be had."""
+        (self._public_port if self.shared else self._internal_port).shortcut = shortcut
         settings = self._settings
         if self.shared:
             self._public.add_routes(routes)
