@@ -92,6 +92,8 @@ class Publisher:
         self._stats = stats
         self._now = now
         self._trace = trace
+        # Bound once: a logger of a module is made anew for each line, even for one that is not written.
+        self._journal = structlog.get_logger(__name__).bind()
 
     async def publish(
         self, notification: Notification, *, idempotency: Idempotency | None = None
@@ -138,7 +140,9 @@ class Publisher:
         def appended(error: NotifyError | None) -> None:
             if error is None:
                 self._count(accepted, notification)
-                log.info("accepted", id=accepted.id, target=notification.target.kind, request_id=trace)
+                self._journal.info(
+                    "accepted", id=accepted.id, target=notification.target.kind, request_id=trace
+                )
             done(accepted if error is None else error)
 
         self._log.append_soon(entries[0], appended)

@@ -51,7 +51,7 @@ class Missed:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each is made once a publish, and freezing makes that five times as dear
 class Entry:
     """One message for one or more channels; kept in their logs unless ephemeral.
 
