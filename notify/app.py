@@ -41,6 +41,7 @@ from notify.gateway.sessions.rooms import Rooms
 from notify.gateway.sessions.session_refresher import SessionRefresher
 from notify.gateway.socketio.server import SocketServer
 from notify.gateway.stats import GatewayStats
+from notify.ingest.plain_posts import PlainPosts
 from notify.ingest.routes import routes as ingest_routes
 from notify.ingest.stats import IngestStats
 from notify.listeners import Listeners
@@ -446,7 +447,9 @@ class Node:
         waiting would not help, CannotListen when a port is not available.
         """
         await self.listeners.open_internal(
-            [*self.health.routes(), *self.door.routes(), *self._ingest_routes()], ending=self.door.aclose
+            [*self.health.routes(), *self.door.routes(), *self._ingest_routes()],
+            ending=self.door.aclose,
+            shortcut=self._plain_posts(),
         )
         await until_available(
             self._reach_redis, within_s=self.settings.redis_start_timeout, event="waiting_for_redis"
@@ -508,6 +511,16 @@ class Node:
             stats=self.ingest_stats,
             ids=self.listeners.request_ids,
             fallback=not self.listeners.shared,
+        )
+
+    def _plain_posts(self) -> PlainPosts:
+        return PlainPosts(
+            publisher=self.publisher,
+            keys=self.api_keys,
+            stats=self.ingest_stats,
+            ids=self.listeners.request_ids,
+            max_payload=self.settings.max_payload,
+            max_fanout_bytes=self.settings.max_fanout_bytes,
         )
 
     async def drain(self) -> None:

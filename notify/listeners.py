@@ -17,7 +17,7 @@ from notify.ingest.http.malformed import MalformedRequests
 from notify.ingest.http.request_ids import RequestIds
 from notify.ingest.stats import IngestStats
 from notify.ops.descriptors import Descriptors
-from notify.ops.http_port import HttpPort, HttpStats
+from notify.ops.http_port import HttpPort, HttpStats, Shortcut
 from notify.ops.ports import open_port
 from notify.settings.settings import Settings
 
@@ -78,12 +78,18 @@ class Listeners:
         )
 
     async def open_internal(
-        self, routes: Iterable[web.RouteDef], *, ending: Callable[[], Awaitable[None]]
+        self,
+        routes: Iterable[web.RouteDef],
+        *,
+        ending: Callable[[], Awaitable[None]],
+        shortcut: Shortcut | None = None,
     ) -> None:
         """Serve the API, and what probes and other nodes ask. `ending` ends the links of those at the end.
 
-        Raises CannotListen when the port is not to be had.
+        `shortcut` answers some requests before `routes` are asked. Raises CannotListen when the port is not
+        to be had.
         """
+        (self._public_port if self.shared else self._internal_port).shortcut = shortcut
         settings = self._settings
         if self.shared:
             self._public.add_routes(routes)

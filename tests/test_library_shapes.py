@@ -47,6 +47,7 @@ OVERRIDDEN: list[tuple[Any, Any, str, str]] = [
     (RequestHandler, HttpConnection, "connection_lost", "(self, exc: BaseException | None) -> None"),
     (RequestHandler, HttpConnection, "data_received", "(self, data: bytes) -> None"),
     (RequestHandler, HttpConnection, "close", "(self) -> None"),
+    (RequestHandler, HttpConnection, "_process_keepalive", "(self) -> None"),
     (RequestHandler, HttpConnection, "force_close", "(self) -> None"),
 ]
 
@@ -176,5 +177,10 @@ def test_a_connection_of_aiohttp_is_as_our_bounds_take_it():
     assert list(handle.parameters) == ["self", "request", "status", "exc", "message"]
     slots = {slot for kind in RequestHandler.__mro__ for slot in getattr(kind, "__slots__", ())}
     assert {"_waiter", "_messages", "_request_count", "_current_request", "_payload_parser"} <= slots
+    # What a shortcut has answered is idle again as aiohttp counts it.
+    keepalive = inspect.getsource(RequestHandler._process_keepalive)
+    assert "now < close_time" in keepalive
+    assert "self._next_keepalive_close_time = close_time" in start
+    assert {"_upgraded", "_paused", "_close", "_keepalive_handle", "_next_keepalive_close_time"} <= slots
     # A websocket that a handler has accepted has no heads any more.
     assert "self._payload_parser.feed_data(data)" in received

@@ -24,8 +24,10 @@ class Channel(NamedTuple):
 
         The namespace is escaped and the name comes last, so no two channels share an address.
         """
-        namespace = self.namespace.replace("%", "%25").replace(":", "%3A")
-        return f"{self.kind}:{namespace}:{self.name}"
+        namespace, kind, name = self
+        if namespace == "/":  # nearly all of them
+            return f"{kind}:/:{name}"
+        return f"{kind}:{namespace.replace('%', '%25').replace(':', '%3A')}:{name}"
 
     @property
     def room(self) -> str | None:

@@ -94,7 +94,7 @@ class NotificationRoutes:
         parsed = parse(body)
         notification = fast_path.notification(parsed)
         _check_time(notification, self._now_ms())
-        self._check_fanout(_fanout(notification, parsed, len(body)))
+        self._check_fanout(copied_bytes(notification, parsed, len(body)))
         idempotency = None
         if idempotency_key is not None:
             idempotency = Idempotency(
@@ -148,7 +148,7 @@ class NotificationRoutes:
                 if meaning is not None:
                     meaning.update(_meaning(body) + b"\n")
                 items.append(item)
-                fanout += _fanout(item, body, size)
+                fanout += copied_bytes(item, body, size)
             except NotifyError as error:
                 items.append(error)
             # Given free one by one, so that the parsed and the accepted form are not held side by side.
@@ -184,7 +184,7 @@ def _check_time(notification: Notification, now_ms: int, *path: str | int) -> No
         raise Invalid(f"{where} {detail}", errors=[FieldError(where, detail)])
 
 
-def _fanout(notification: Notification, body: Mapping[str, Any], size: int) -> int:
+def copied_bytes(notification: Notification, body: Mapping[str, Any], size: int) -> int:
     """Bytes to be written: a copy for each target, without the list of them, which is in none."""
     copies = notification.target.size
     if copies > 1:

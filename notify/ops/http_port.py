@@ -12,7 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -44,6 +44,19 @@ AnswerMalformed = Callable[[int], web.Response]
 log = structlog.get_logger(__name__)
 
 
+class Shortcut(Protocol):
+    """Answers plain requests of one kind without aiohttp."""
+
+    first_line: bytes
+    """With what such a request begins."""
+
+    def take(self, data: bytes, answer: Callable[[bytes, bytes], None]) -> bool:
+        """Whether `data` is such a request, whole and alone: if not, nothing has been done.
+
+        If so, `answer` is called with the head, each line of it ended, and the body; perhaps at once.
+        """
+
+
 @dataclass(slots=True)
 class HttpStats:
     """Since the start of this node, over its ports. The keys begin with the name of the port."""
@@ -69,6 +82,7 @@ class HttpPort:
     ) -> None:
         """With `max_connections()` open, the oldest that waits for a request makes room for a new one."""
         self.name = name
+        self.shortcut: Shortcut | None = None
         self.answer_malformed = answer_malformed
         self.stats = stats
         self.head_timeout_s = head_timeout_s
@@ -146,7 +160,17 @@ class HttpPort:
 class HttpConnection(RequestHandler):
     """One connection, until it ends or becomes a websocket."""
 
-    __slots__ = ("_broken", "_deadline", "_discarded", "_gone", "_head_bytes", "_last_payload", "_port")
+    __slots__ = (
+        "_answering",
+        "_broken",
+        "_deadline",
+        "_discarded",
+        "_early",
+        "_gone",
+        "_head_bytes",
+        "_last_payload",
+        "_port",
+    )
 
     def __init__(self, port: HttpPort, server: Server) -> None:
         super().__init__(
@@ -160,6 +184,8 @@ class HttpConnection(RequestHandler):
             max_headers=MAX_HEADERS,
         )
         self._port = port
+        self._answering = False
+        self._early = b""
         self._head_bytes = 0
         self._last_payload: StreamReader | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -170,6 +196,8 @@ class HttpConnection(RequestHandler):
     @property
     def awaits_head(self) -> bool:
         """True while nobody waits for an answer here."""
+        if self._answering:
+            return False
         if self._waiter is None:  # its task may not have run yet
             return not self._request_count
         return not self._waiter.done()
@@ -205,11 +233,19 @@ class HttpConnection(RequestHandler):
         if self._broken:
             self._discard(data)
             return
+        if self._answering:  # aiohttp would not know of it, and answer first
+            self._early += data
+            if self.transport is not None:
+                self.transport.pause_reading()
+            return
         if self._payload_parser is not None:  # a handler has made this a websocket: there are no heads
             super().data_received(data)
             return
         payload = self._last_payload
         if payload is None or payload.is_eof():  # no body is under way: this is a head
+            shortcut = self._port.shortcut
+            if shortcut is not None and data.startswith(shortcut.first_line) and self._takes(shortcut, data):
+                return
             self._head_bytes += len(data)
             # A whole head may come in one read that is larger than a head may be.
             if self._head_bytes > MAX_HEAD_BYTES and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
@@ -230,6 +266,43 @@ class HttpConnection(RequestHandler):
                         payload.set_exception(RequestPayloadError("The body could not be read"))
         elif self._head_bytes and self._deadline is None:
             self._arm()
+
+    def _takes(self, shortcut: Shortcut, data: bytes) -> bool:
+        """Whether the request is answered without aiohttp."""
+        if not self.idle or self._messages or self._upgraded or self._paused or self._close:
+            return False
+        self._answering = True
+        if not shortcut.take(data, self._answer):
+            self._answering = False
+            return False
+        self._request_count += 1
+        self._disarm()
+        return True
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        self._answering = False
+        transport = self.transport
+        if transport is None:  # the caller has gone
+            return
+        if self._port.closing:
+            transport.write(b"".join((head, b"Connection: close\r\n\r\n", body)))
+            self.force_close()
+            return
+        transport.write(b"".join((head, b"\r\n", body)))
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
+        if self._early:
+            early, self._early = self._early, b""
+            transport.resume_reading()
+            self.data_received(early)
+
+    def _process_keepalive(self) -> None:
+        if self._answering:  # aiohttp takes it for idle
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -255,7 +328,7 @@ class HttpConnection(RequestHandler):
 
     def close(self) -> None:
         # What a runner does first when it ends. A request whose body is still coming would never get it.
-        if self._port.closing and self._current_request is not None:
+        if self._answering or (self._port.closing and self._current_request is not None):
             return
         super().close()
 

@@ -12,9 +12,10 @@ LONGEST_HEAD = 8190
 """Bytes of request line and headers of a plain handshake: what aiohttp allows for one line."""
 END_OF_HEAD = b"\r\n\r\n"
 
-_HEADER = re.compile(
+HEADER = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*))?"
 )
+"""One header line without its end: name and value (RFC 9110 section 5.5)."""
 _ONCE = frozenset(
     (b"host", b"origin", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version")
 )
@@ -65,7 +66,7 @@ def read_plain(data: bytes, query_at: int) -> PlainHandshake | None:
     query = first[query_at:-9]
     found: dict[bytes, bytes] = {}
     for line in lines:
-        header = _HEADER.fullmatch(line)
+        header = HEADER.fullmatch(line)
         if header is None:
             return None
         name = header[1].lower()

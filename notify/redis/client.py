@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -56,6 +56,7 @@ class Redis:
         self._connector = connector
         self._stats = stats
         self._say_refusals_at = 0.0
+        self._finishing: set[asyncio.Task[None]] = set()
         self._kept = Reconnecting(
             self._open, name="redis", on_lost=self._lost, on_failed=self._failed, on_back=self._back
         )
@@ -173,16 +174,70 @@ class Redis:
                 try:
                     replies.append(await future)
                 except ReplyError as error:
-                    try:
-                        if error.kind != "NOSCRIPT":
-                            raise self._judge(commands, error) from error
-                        replies.append(await self.run(script, keys, args))
-                    except NotifyError as failure:
-                        replies.append(failure)
+                    replies.append(await self._again(commands, error, script, keys, args))
                 except Unavailable as failure:
                     replies.append(failure)
         self._stats.errors["unavailable"] += sum(isinstance(reply, Unavailable) for reply in replies)
         return replies
+
+    def run_soon(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        done: Callable[[Any], None],
+    ) -> None:
+        """Run a script; `done` is called with its reply, or with the NotifyError in its place.
+
+        That may be before this returns. It is the way of `run_many` for one call that nobody awaits.
+        """
+        commands = self._kept.current
+        if commands is None:
+            self._stats.errors["unavailable"] += 1
+            done(Unavailable("Redis is away", retry_after_s=1))
+            return
+
+        def replied(reply: Any) -> None:
+            if isinstance(reply, ReplyError):
+                self._finish(commands, reply, script, keys, args, done)
+                return
+            if isinstance(reply, Unavailable):
+                self._stats.errors["unavailable"] += 1
+            done(reply)
+
+        commands.call_back(("EVALSHA", script.sha, len(keys), *keys, *args), replied)
+
+    def _finish(
+        self,
+        commands: Commands,
+        error: ReplyError,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        done: Callable[[Any], None],
+    ) -> None:
+        async def finish() -> None:
+            done(await self._again(commands, error, script, keys, args))
+
+        task = asyncio.get_running_loop().create_task(finish())
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
+    async def _again(
+        self,
+        commands: Commands,
+        error: ReplyError,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+    ) -> Any:
+        """What becomes of a script call that was answered with an error: its reply, or the NotifyError."""
+        try:
+            if error.kind != "NOSCRIPT":
+                raise self._judge(commands, error) from error
+            return await self.run(script, keys, args)
+        except NotifyError as failure:
+            return failure
 
     def _judge(self, commands: Commands, error: ReplyError) -> NotifyError:
         if error.kind == "READONLY":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -34,6 +34,33 @@ class ReplyError(Exception):
         return str(self).partition(" ")[0]
 
 
+class Callback:
+    """What is called with a reply, or with the error in its place, in the turn of the loop in which it comes.
+
+    It stands where a future would stand, without the turn that a future takes to wake who waits for it.
+    """
+
+    __slots__ = ("_called",)
+
+    def __init__(self, called: Callable[[Any], None]) -> None:
+        self._called = called
+
+    def done(self) -> bool:
+        """Nobody can take it back."""
+        return False
+
+    def set_result(self, reply: Any) -> None:
+        """Call it. What it raises is ours, and must not look like a fault of the connection."""
+        try:
+            self._called(reply)
+        except Exception as error:  # noqa: BLE001 - the other replies are still to be read
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "What was done with a reply of Redis failed", "exception": error}
+            )
+
+    set_exception = set_result
+
+
 class Commands(asyncio.Protocol):
     """Commands in, replies out, in order. Made connected by `Connector.open`."""
 
@@ -46,7 +73,7 @@ class Commands(asyncio.Protocol):
         self._probe: tuple[int, float] | None = None
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_NOTHING)
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[asyncio.Future[Any] | Callback] = deque()
         self._outgoing: list[bytes] = []
         self._answered = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -78,14 +105,21 @@ class Commands(asyncio.Protocol):
         then. Cancelling the future does not take the command back.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
+        self._send(command, future)
+        return future
+
+    def call_back(self, command: Sequence[Argument], called: Callable[[Any], None]) -> None:
+        """Send a command; `called` gets its reply, or the ReplyError or Unavailable in its place."""
+        self._send(command, Callback(called))
+
+    def _send(self, command: Sequence[Argument], waiting: asyncio.Future[Any] | Callback) -> None:
         if self._transport is None:
-            future.set_exception(Unavailable("Redis is away", retry_after_s=1))
-            return future
+            waiting.set_exception(Unavailable("Redis is away", retry_after_s=1))
+            return
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type]
-        self._waiting.append(future)
-        return future
+        self._waiting.append(waiting)
 
     def _flush(self) -> None:
         room = IN_FLIGHT - (len(self._waiting) - len(self._outgoing))

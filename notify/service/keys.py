@@ -64,21 +64,25 @@ class ApiKeys:
 
     async def verify(self, presented: str) -> ApiKey:
         """The key that was presented. Raises Unauthorized; Unavailable when Redis is asked and away."""
-        digest = _sha256(presented)
-        known = self._cache.get(digest)
-        if known is not None and known[1] > self._clock():
-            return known[0]
-        configured = self._configured.get(digest)
-        if configured is not None:
-            return configured
+        known = self.known(presented)
+        if known is not None:
+            return known
         # The time is taken before Redis is asked: a key that is revoked while its record is under way to us
         # is remembered no longer than one that is revoked right after.
         until = self._clock() + self._cache_s
         key = await self._look_up(presented)
         if len(self._cache) >= _MAX_CACHED:
             self._cache.clear()
-        self._cache[digest] = key, until
+        self._cache[_sha256(presented)] = key, until
         return key
+
+    def known(self, presented: str) -> ApiKey | None:
+        """The key that was presented, if Redis need not be asked."""
+        digest = _sha256(presented)
+        known = self._cache.get(digest)
+        if known is not None and known[1] > self._clock():
+            return known[0]
+        return self._configured.get(digest)
 
     async def _look_up(self, presented: str) -> ApiKey:
         made = _MADE.fullmatch(presented)

@@ -17,7 +17,7 @@ from notify.domain.notification import DEFAULT_TTL_S, RESERVED_EVENTS, Accepted,
 from notify.domain.notification_id import derived_id, new_id
 from notify.domain.offset import Offset
 from notify.domain.plan import Plan
-from notify.service.pieces import Once, pieces, record_of
+from notify.service.pieces import PIECE, Once, pieces, record_of
 from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.log import Entry, Log
@@ -92,6 +92,8 @@ class Publisher:
         self._stats = stats
         self._now = now
         self._trace = trace
+        # Bound once: a logger of a module is made anew for each line, even for one that is not written.
+        self._journal = structlog.get_logger(__name__).bind()
 
     async def publish(
         self, notification: Notification, *, idempotency: Idempotency | None = None
@@ -117,6 +119,34 @@ class Publisher:
         self._count(accepted, notification)
         log.info(accepted.status, id=accepted.id, target=notification.target.kind)
         return accepted
+
+    def publish_soon(
+        self, notification: Notification, *, trace: str, done: Callable[[Accepted | NotifyError], None]
+    ) -> bool:
+        """Publish as `publish` does, for who does not await it; `done` is called when Redis has all of it.
+
+        False, and nothing is done, for what is not one piece that is published now. Raises Invalid. `done`
+        may be called before this returns.
+        """
+        if notification.deliver_at_ms is not None or notification.target.size > PIECE:
+            return False
+        created_ms = int(self._now() * 1000)
+        origin = Origin(new_id(created_ms), created_ms, once=False)
+        accepted = self._accepted(origin.id, notification, origin, replayed=False)
+        entries = pieces(accepted, notification, once=None, trace=trace)
+        if len(entries) != 1:
+            return False
+
+        def appended(error: NotifyError | None) -> None:
+            if error is None:
+                self._count(accepted, notification)
+                self._journal.info(
+                    "accepted", id=accepted.id, target=notification.target.kind, request_id=trace
+                )
+            done(accepted if error is None else error)
+
+        self._log.append_soon(entries[0], appended)
+        return True
 
     async def publish_batch(
         self, items: Sequence[Notification | NotifyError], *, idempotency: Idempotency | None = None

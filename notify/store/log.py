@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class Missed:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each is made once a publish, and freezing makes that five times as dear
 class Entry:
     """One message for one or more channels; kept in their logs unless ephemeral.
 
@@ -140,6 +141,7 @@ class Log:
         self._ttl_s = self._kept_s = ttl_s
         self._max_messages = max_messages
         self._inbox = inbox
+        self._sweeping: set[asyncio.Task[None]] = set()
 
     async def append(self, *entries: Entry) -> list[Offset | NotifyError]:
         """Publish each entry to all of its channels under one offset, in order, and put it into inboxes.
@@ -152,6 +154,30 @@ class Log:
             if isinstance(replies[number], list):
                 replies[number] = await self._after_sweep(entry, replies[number])
         return [reply if isinstance(reply, NotifyError) else offset_of(reply) for reply in replies]
+
+    def append_soon(self, entry: Entry, done: Callable[[NotifyError | None], None]) -> None:
+        """Publish one entry as `append` does. `done` is called when Redis has it, or with the error.
+
+        That may be before this returns.
+        """
+
+        def replied(reply: Any) -> None:
+            if isinstance(reply, list):
+                self._sweep(entry, reply, done)
+            else:
+                done(reply if isinstance(reply, NotifyError) else None)
+
+        names, args = self._call(entry)
+        self._redis.run_soon(PUBLISH, names, args, replied)
+
+    def _sweep(self, entry: Entry, due: Any, done: Callable[[NotifyError | None], None]) -> None:
+        async def sweep() -> None:
+            reply = await self._after_sweep(entry, due)
+            done(reply if isinstance(reply, NotifyError) else None)
+
+        task = asyncio.get_running_loop().create_task(sweep())
+        self._sweeping.add(task)
+        task.add_done_callback(self._sweeping.discard)
 
     async def _after_sweep(self, entry: Entry, due: Any) -> Any:
         """More was due in some inboxes than one call may do: nothing of the entry is written so far."""

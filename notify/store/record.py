@@ -23,7 +23,7 @@ VERSION = b"2"
 _HEADERS = {b"1": re.compile(rb"1 [^\n]*\n[^\n]*\n"), VERSION: re.compile(rb"2 [^\n]*\n[^\n]*\n[^\n]*\n")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, like the entry that it goes with
 class NewRecord:
     """What a message tells of its notification. `recipients` are the users it was for, `elsewhere` the
     channels that have no inbox.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,19 @@ import pytest
 from aiohttp import web
 
 from notify.domain.api_key import ApiKey
-from notify.domain.errors import NotifyError
+from notify.domain.errors import Invalid, NotifyError
 from notify.domain.inbox import Counts, KnownRev, Mark, MarkResult, Page, Query, Snapshot
 from notify.domain.notification import Accepted, Notification
 from notify.domain.presence import Presence, Reached
 from notify.domain.receipts import Receipts, RecipientPage, Standing
+from notify.ingest.http.malformed import MalformedRequests
+from notify.ingest.http.request_ids import RequestIds
+from notify.ingest.notifications import MAX_FANOUT_BYTES
+from notify.ingest.plain_posts import PlainPosts
 from notify.ingest.routes import routes
 from notify.ingest.stats import IngestStats
+from notify.ops.http_port import HttpPort, HttpStats
+from notify.ops.ports import open_port
 from notify.redis.client import Redis
 from notify.redis.connector import Connector
 from notify.redis.stats import RedisStats
@@ -40,6 +46,7 @@ from notify.store.log import Log
 from notify.store.plans import Plans
 from notify.store.records import Records
 from notify.store.retractions import Retractions
+from tests.support.ports import free_port
 from tests.support.valkey import Valkey
 
 KEY = "a-key-of-the-tests-only"
@@ -72,6 +79,8 @@ class Recorder:
     error: BaseException | None = None
     item_errors: dict[int, NotifyError] = field(default_factory=dict)
     replayed: bool = False
+    traces: list[str] = field(default_factory=list)
+    """Of what was published for somebody who does not await it."""
 
     def _accept(self, notification: Notification) -> Accepted:
         created_ms = 1_795_424_400_123
@@ -88,6 +97,18 @@ class Recorder:
         if self.error is not None:
             raise self.error
         return self._accept(notification)
+
+    def publish_soon(
+        self, notification: Notification, *, trace: str, done: Callable[[Accepted | NotifyError], None]
+    ) -> bool:
+        if notification.deliver_at_ms is not None or isinstance(self.error, Invalid) or self.replayed:
+            return False
+        if self.error is not None and not isinstance(self.error, NotifyError):
+            return False
+        self.traces.append(trace)
+        self.idempotency.append(None)
+        done(self._accept(notification) if self.error is None else self.error)
+        return True
 
     async def publish_batch(
         self, items: Sequence[Notification | NotifyError], *, idempotency: Idempotency | None = None
@@ -242,9 +263,12 @@ async def running(
     inboxes: Any = None,
     max_payload: int = MAX_PAYLOAD,
     also: Sequence[web.RouteDef] = (),
+    short: bool = True,
     **options: Any,
 ) -> AsyncIterator[Api]:
-    stats = IngestStats()
+    """Ingest on a port as a node opens it; plain posts do without aiohttp if `short`."""
+    stats, ids = IngestStats(), RequestIds()
+    keys = keys or ApiKeys(NoKeys(), configured=[f"tests:{KEY}"])
     application = web.Application()
     application.add_routes(also)
     application.add_routes(
@@ -254,22 +278,29 @@ async def running(
             users=users or Neighbours(),
             inboxes=inboxes or Shelf(),
             now_ms=lambda: int(time.time() * 1000),
-            keys=keys or ApiKeys(NoKeys(), configured=[f"tests:{KEY}"]),
+            keys=keys,
             max_payload=max_payload,
             stats=stats,
+            ids=ids,
             fallback=True,
             **options,
         )
     )
-    runner = web.AppRunner(application, access_log=None, auto_decompress=False)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        async with aiohttp.ClientSession() as session:
-            yield Api(host, port, session, stats, publisher)
-    finally:
-        await runner.cleanup()
+    port = HttpPort("api", answer_malformed=MalformedRequests(stats=stats, ids=ids).answer, stats=HttpStats())
+    if short:
+        port.shortcut = PlainPosts(
+            publisher=publisher,
+            keys=keys,
+            stats=stats,
+            ids=ids,
+            max_payload=max_payload,
+            max_fanout_bytes=options.get("max_fanout_bytes", MAX_FANOUT_BYTES),
+        )
+    number = free_port()
+    async with AsyncExitStack() as stack:
+        await open_port(stack, application, port, host="127.0.0.1", number=number, shutdown_s=1)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Api("127.0.0.1", number, session, stats, publisher)
 
 
 @pytest.fixture

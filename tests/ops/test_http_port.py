@@ -328,3 +328,81 @@ async def test_what_could_not_be_read_is_not_kept(whole: bool) -> None:
             tracemalloc.stop()
             gc.enable()
         assert kept < 500_000
+
+
+class Slow:
+    """A shortcut that answers when the test does."""
+
+    first_line = b"POST /plain HTTP/1.1\r\n"
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+
+    def take(self, data: bytes, answer: Any) -> bool:
+        if data != PLAIN:
+            return False
+        self.answers.append(answer)
+        return True
+
+    def answer(self) -> None:
+        self.answers.pop(0)(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n", b"ok")
+
+
+PLAIN = Slow.first_line + b"Host: x\r\nContent-Length: 1\r\n\r\nx"
+
+
+async def test_what_comes_before_a_shortcut_has_answered_waits_its_turn() -> None:
+    async with site(head_timeout_s=0.2, keep_alive_s=0.2) as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        peer.send(PLAIN)
+        await until(lambda: slow.answers)
+        (connection,) = here.port.connections
+        assert not connection.idle
+        peer.send(GET)
+        peer.send(PLAIN)
+        await asyncio.sleep(0.5)  # longer than a head may take, or an idle connection may stay
+        assert (here.asked, len(slow.answers)) == (0, 1)
+        slow.answer()
+        assert (await peer.answer())[2] == b"ok"
+        assert (await peer.answer())[2] == b"got 0"
+
+
+async def test_a_connection_is_idle_again_after_a_shortcut_has_answered() -> None:
+    async with site(keep_alive_s=0.2) as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        for _ in range(3):
+            peer.send(PLAIN)
+            await until(lambda: slow.answers)
+            slow.answer()
+            assert (await peer.answer())[0] == 202
+        async with asyncio.timeout(30):
+            assert await peer.ended() == b""
+        assert not here.port.connections
+
+
+async def test_a_closing_port_waits_for_what_a_shortcut_has_taken() -> None:
+    async with site() as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        peer.send(PLAIN)
+        await until(lambda: slow.answers)
+        closing = asyncio.create_task(here.stack.aclose())
+        await until(lambda: here.port.closing)
+        slow.answer()
+        status, headers, body = await peer.answer()
+        assert (status, headers["connection"], body) == (202, "close", b"ok")
+        assert await peer.ended() == b""
+        await closing
+
+
+async def test_a_caller_who_has_gone_gets_no_answer() -> None:
+    async with site() as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        peer.send(PLAIN)
+        await until(lambda: slow.answers)
+        peer.writer.transport.abort()
+        await until(lambda: not here.port.connections)
+        slow.answer()

@@ -33,7 +33,8 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KeyedHandler = Callable[[web.Request, ApiKey], Awaitable[web.StreamResponse]]
 
-_GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
+good_request_id = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
+"""What a caller's own id of a request may look like; others are replaced."""
 _NAME_IN_PATH = re.compile(r"\{(\w+)\}")
 
 
@@ -78,7 +79,7 @@ class RouteWrapper:
         async def around(request: web.Request) -> web.StreamResponse:
             started = time.perf_counter()
             request_id = request.headers.get(REQUEST_ID)
-            if request_id is None or not _GOOD_REQUEST_ID(request_id):
+            if request_id is None or not good_request_id(request_id):
                 request_id = self._ids.new()
             # aiohttp runs each request in a task of its own: what is bound here ends with it.
             structlog.contextvars.bind_contextvars(request_id=request_id)
