@@ -67,16 +67,16 @@ from notify.settings.settings import Settings
 from notify.store.addresses import Addresses
 from notify.store.api_keys import ApiKeyStore
 from notify.store.checks import examine
-from notify.store.due import Due
-from notify.store.erasure import Erasure
 from notify.store.heartbeats import Heartbeats
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.plans import DELIVER, Plans
-from notify.store.records import Records
-from notify.store.retractions import RETRACT, Retractions
+from notify.store.notifications.due import Due
+from notify.store.notifications.erasure import Erasure
+from notify.store.notifications.plans import DELIVER, Plans
+from notify.store.notifications.records import Records
+from notify.store.notifications.retractions import RETRACT, Retractions
 from notify.store.sessions import Sessions
 
 REFRESH_S = 60

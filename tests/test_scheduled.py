@@ -18,8 +18,8 @@ from notify.redis.client import Redis
 from notify.redis.connector import Connector
 from notify.redis.stats import RedisStats
 from notify.service.scheduler import AT_ONCE, LEASE_MS
-from notify.store.due import Due
 from notify.store.keys import Keys
+from notify.store.notifications.due import Due
 from tests.support.clients.javascript import JavaScript, JsClient
 from tests.support.cluster import Cluster
 from tests.support.tokens import mint

@@ -11,7 +11,7 @@ from notify.domain.errors import NotifyError
 from notify.service.pieces import Once, pieces
 from notify.service.stats import ServiceStats
 from notify.store.log import Log
-from notify.store.plans import Plans
+from notify.store.notifications.plans import Plans
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from notify.domain.receipts import Receipts, RecipientPage, Standing, cursor, pa
 from notify.service.inboxes import shown_time
 from notify.service.stats import ServiceStats
 from notify.store.inbox import Inbox
-from notify.store.records import Records
-from notify.store.retractions import Retractions
+from notify.store.notifications.records import Records
+from notify.store.notifications.retractions import Retractions
 
 PIECE = 100
 """Inboxes that are asked about one notification at the same time."""

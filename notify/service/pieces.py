@@ -16,7 +16,7 @@ from notify.domain.notification import Accepted, Notification
 from notify.store.inbox import ToInbox
 from notify.store.keys import IDEMPOTENCY_TTL_S
 from notify.store.log import Entry
-from notify.store.record import NewRecord
+from notify.store.notifications.record import NewRecord
 
 PIECE = 32
 """Users whose logs one script call appends to: Redis is busy with it for 1 to 2 ms."""

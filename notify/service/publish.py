@@ -21,7 +21,7 @@ from notify.service.pieces import PIECE, Once, pieces, record_of
 from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.log import Entry, Log
-from notify.store.plans import Plans
+from notify.store.notifications.plans import Plans
 
 MESSAGE_TTL_S = 24 * 3600
 """What one client sends another is replayed at most this long after (and no longer than the logs live)."""

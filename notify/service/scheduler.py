@@ -10,7 +10,7 @@ import structlog
 
 from notify.domain.errors import NotifyError, Unavailable
 from notify.service.stats import ServiceStats
-from notify.store.due import Item
+from notify.store.notifications.due import Item
 
 LEASE_MS = 600
 """How long an item is this node's alone. A node that dies with it is taken over from after that, within a
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class Due(Protocol):
-    """What is asked of `store.due.Due`. All raise Unavailable."""
+    """What is asked of `store.notifications.due.Due`. All raise Unavailable."""
 
     async def claim(self, limit: int, lease_ms: int) -> Sequence[Item]:
         """What is due, given to nobody else for the time of the lease."""

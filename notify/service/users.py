@@ -10,7 +10,7 @@ import structlog
 from notify.backplane.cluster import Answers, Cluster
 from notify.domain.presence import Connection, Presence, Reached
 from notify.service.stats import ServiceStats
-from notify.store.erasure import Erasure
+from notify.store.notifications.erasure import Erasure
 from notify.store.sessions import Sessions
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,8 @@ class Users:
     async def erase(self, user: str) -> None:
         """Disconnect a user everywhere, with all tokens issued up to now, and leave nothing of them in Redis.
 
-        What does stay says `store.erasure`. Once more is no error; after Unavailable it is to be done again.
+        What does stay says `store.notifications.erasure`. Once more is no error; after Unavailable it is to
+        be done again.
         """
         await self._sessions.order_away(user, revoke=True)
         reached = _reached(await self._cluster.ask("disconnect", user=user, erased=True))

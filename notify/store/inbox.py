@@ -34,8 +34,8 @@ from notify.redis.commands import Argument
 from notify.redis.scripts import Script
 from notify.store.clock import fresh_epoch
 from notify.store.keys import RECORD_KEPT_MS, Keys
+from notify.store.notifications.record import Record
 from notify.store.packed_entry import PackedEntry
-from notify.store.record import Record
 from notify.store.recount import recount
 
 LOOK = scripts.load(__package__, "inbox_look", preamble="inbox")

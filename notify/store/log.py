@@ -18,7 +18,7 @@ from notify.redis.commands import Argument
 from notify.store.clock import fresh_epoch, offset_of
 from notify.store.inbox import MAX_SWEPT, Inbox, ToInbox
 from notify.store.keys import IDEMPOTENCY_TTL_S, Keys
-from notify.store.record import NewRecord
+from notify.store.notifications.record import NewRecord
 
 PUBLISH = scripts.load(__package__, "publish", preamble="inbox")
 READ_LOGS = scripts.load(__package__, "read_logs")

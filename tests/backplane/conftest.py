@@ -25,12 +25,12 @@ from notify.redis.connector import Connector
 from notify.redis.stats import RedisStats
 from notify.service.publish import Publisher
 from notify.service.stats import ServiceStats
-from notify.store.due import Due
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.plans import Plans
+from notify.store.notifications.due import Due
+from notify.store.notifications.plans import Plans
 from tests.chaos.proxy import Proxy
 
 PLAIN = "socketio"

@@ -10,7 +10,7 @@ import pytest
 from notify.domain.notification import Notification, Target
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
-from notify.store.retractions import Retractions
+from notify.store.notifications.retractions import Retractions
 from tests.backplane.conftest import held_away, offsets, subscribe_by, titles, to_room, to_user, told, until
 
 

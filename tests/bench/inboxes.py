@@ -21,7 +21,7 @@ from notify.redis.stats import RedisStats
 from notify.store.inbox import Inbox, ToInbox
 from notify.store.keys import Keys
 from notify.store.log import Entry, Log
-from notify.store.record import NewRecord
+from notify.store.notifications.record import NewRecord
 from tests.bench.machine import SERVER_CORE
 from tests.bench.processes import BenchError, Processes
 from tests.bench.valkey import Valkey

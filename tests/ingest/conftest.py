@@ -38,14 +38,14 @@ from notify.service.notifications import Notifications
 from notify.service.publish import Idempotency, Publisher
 from notify.service.stats import ServiceStats
 from notify.store.api_keys import ApiKeyStore
-from notify.store.due import Due
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.plans import Plans
-from notify.store.records import Records
-from notify.store.retractions import Retractions
+from notify.store.notifications.due import Due
+from notify.store.notifications.plans import Plans
+from notify.store.notifications.records import Records
+from notify.store.notifications.retractions import Retractions
 from tests.support.ports import free_port
 from tests.support.valkey import Valkey
 

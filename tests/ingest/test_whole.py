@@ -13,12 +13,12 @@ from notify.service.keys import ApiKeys
 from notify.service.publish import Publisher
 from notify.service.stats import ServiceStats
 from notify.store.api_keys import ApiKeyStore
-from notify.store.due import Due
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.log import Log
-from notify.store.plans import Plans
+from notify.store.notifications.due import Due
+from notify.store.notifications.plans import Plans
 from tests.ingest.conftest import GOOD, KEY, Api, running
 from tests.support.valkey import Valkey
 

@@ -18,11 +18,11 @@ from notify.service.deliverer import Deliverer
 from notify.service.pieces import PIECE
 from notify.service.publish import Idempotency, Publisher
 from notify.service.stats import ServiceStats
-from notify.store.due import Due
 from notify.store.idempotency import IdempotencyKeys
 from notify.store.log import Entry
-from notify.store.plans import Plans
-from notify.store.record import Record
+from notify.store.notifications.due import Due
+from notify.store.notifications.plans import Plans
+from notify.store.notifications.record import Record
 from tests.store.inboxes import HOUR_MS, Inboxes
 from tests.support.valkey import Valkey
 

@@ -17,8 +17,8 @@ from notify.redis.stats import RedisStats
 from notify.service import scheduler as timing
 from notify.service.scheduler import Scheduler
 from notify.service.stats import ServiceStats
-from notify.store.due import Due, Item
 from notify.store.keys import Keys
+from notify.store.notifications.due import Due, Item
 from tests.support.valkey import Valkey
 
 

@@ -23,7 +23,7 @@ from notify.redis.stats import RedisStats
 from notify.store.inbox import Inbox, ToInbox
 from notify.store.keys import Keys
 from notify.store.log import Entry, Log
-from notify.store.record import NewRecord, Record
+from notify.store.notifications.record import NewRecord, Record
 
 HOUR_MS = 3_600_000
 BARRIER = "notify:topic:user:/:barrier"

@@ -11,7 +11,7 @@ from notify.domain.errors import Unavailable
 from notify.domain.inbox import Counts, Mark, Query
 from notify.domain.offset import Offset
 from notify.store.log import Claim
-from notify.store.record import Record
+from notify.store.notifications.record import Record
 from tests.store.inboxes import HOUR_MS, Inboxes
 
 

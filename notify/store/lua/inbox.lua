@@ -11,7 +11,7 @@
 --   <inbox>:gone       list, with a lifetime of its own: what was deleted or collapsed while a log may have held it, for
 --                      each time until when that is to be known and the ids, with spaces between them
 -- A notification:
---   <record>           string, see store/record.py. User and argument array are gone from it when no inbox has the
+--   <record>           string, see store/notifications/record.py. User and argument array are gone from it when no inbox has the
 --                      notification any more, so that it ends with a line feed
 --   <record>:to        list: users whose inboxes have it, when it went to more than one
 --   <record>:retracted exists when it was retracted

@@ -6,8 +6,8 @@ from notify.domain.errors import Unavailable
 from notify.domain.notification import Accepted, Notification, Target
 from notify.domain.notification_id import new_id
 from notify.domain.plan import Plan
-from notify.store.due import Due
-from notify.store.plans import DELIVER, Plans
+from notify.store.notifications.due import Due
+from notify.store.notifications.plans import DELIVER, Plans
 from tests.store.inboxes import HOUR_MS, Inboxes
 
 

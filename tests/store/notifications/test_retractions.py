@@ -12,9 +12,9 @@ from notify.domain.errors import Unavailable
 from notify.domain.inbox import Counts, Mark
 from notify.domain.message import Message
 from notify.domain.offset import Offset
-from notify.store.due import Due
-from notify.store.records import Records
-from notify.store.retractions import RETRACT, Retractions
+from notify.store.notifications.due import Due
+from notify.store.notifications.records import Records
+from notify.store.notifications.retractions import RETRACT, Retractions
 from tests.store.inboxes import Inboxes
 
 USERS = [f"user-{number:03}" for number in range(100)]

@@ -11,8 +11,8 @@ from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.keys import Keys
 
-ADD = scripts.load(__package__, "due_add")
-CLAIM = scripts.load(__package__, "due_claim")
+ADD = scripts.load("notify.store", "due_add")
+CLAIM = scripts.load("notify.store", "due_claim")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from notify.domain.errors import NotifyError
 from notify.domain.plan import Plan
 from notify.redis import scripts
 from notify.redis.client import Redis
-from notify.store.due import Due, member
 from notify.store.keys import Keys
+from notify.store.notifications.due import Due, member
 
-SCHEDULE = scripts.load(__package__, "schedule")
+SCHEDULE = scripts.load("notify.store", "schedule")
 
 DELIVER = "deliver"
 """The kind that they are on the due list as."""

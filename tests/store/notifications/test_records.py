@@ -7,8 +7,8 @@ import pytest
 from notify.domain.channel import Channel
 from notify.domain.inbox import Mark
 from notify.domain.notification_id import created_ms_of, new_id
-from notify.store.record import NewRecord, Record
-from notify.store.records import Records
+from notify.store.notifications.record import NewRecord, Record
+from notify.store.notifications.records import Records
 from tests.store.inboxes import HOUR_MS, Inboxes
 
 NOW_MS = 1_795_650_953_811

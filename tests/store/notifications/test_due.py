@@ -8,7 +8,7 @@ import pytest
 
 from notify.domain.errors import NotifyError
 from notify.domain.notification_id import new_id
-from notify.store.due import Due, Item
+from notify.store.notifications.due import Due, Item
 from tests.store.inboxes import HOUR_MS, Inboxes
 
 

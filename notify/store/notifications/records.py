@@ -9,9 +9,9 @@ from notify.domain.receipts import NotificationStatus, Standing
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.keys import RECORD_KEPT_MS, Keys
-from notify.store.record import Record
+from notify.store.notifications.record import Record
 
-READ = scripts.load(__package__, "record_read")
+READ = scripts.load("notify.store", "record_read")
 
 _ID = re.compile(rf"{PREFIX}[0-9A-Z]{{26}}")
 

@@ -10,14 +10,14 @@ from notify.domain.notification_id import PREFIX
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.clock import fresh_epoch
-from notify.store.due import member
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
-from notify.store.plans import DELIVER
+from notify.store.notifications.due import member
+from notify.store.notifications.plans import DELIVER
 
-BEGIN = scripts.load(__package__, "retract", preamble="inbox")
-TELL = scripts.load(__package__, "retract_tell", preamble="inbox")
-FINISH = scripts.load(__package__, "retract_finish", preamble="inbox")
+BEGIN = scripts.load("notify.store", "retract", preamble="inbox")
+TELL = scripts.load("notify.store", "retract_tell", preamble="inbox")
+FINISH = scripts.load("notify.store", "retract_finish", preamble="inbox")
 
 RETRACT = "retract"
 """The kind that retractions are on the due list as, until they are finished."""

@@ -19,12 +19,12 @@ from notify.redis.commands import Argument
 from notify.store.clock import fresh_epoch
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
-from notify.store.record import header, without
-from notify.store.retractions import Retractions
+from notify.store.notifications.record import header, without
+from notify.store.notifications.retractions import Retractions
 from notify.store.session import Session
 
-FORGET = scripts.load(__package__, "record_forget", preamble="inbox")
-REPLACE = scripts.load(__package__, "plan_replace")
+FORGET = scripts.load("notify.store", "record_forget", preamble="inbox")
+REPLACE = scripts.load("notify.store", "plan_replace")
 
 SCANNED = 1000
 """Keys that one call looks at: Redis is busy with it for less than 1 ms."""
