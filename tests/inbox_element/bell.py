@@ -38,7 +38,6 @@ class Bell:
         self.note = self.root.locator("[part~=notice]")
         self.state = self.root.locator("[part~=state]")
         self.status = self.root.get_by_role("status")
-        self.scroller = self.root.locator("[part~=body]")
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
 
@@ -80,6 +79,17 @@ class Bell:
         self.button.click()
         expect(self.panel).to_be_visible()
         self.until("page.inbox.loaded && page.inbox.state === 'live'")
+
+    def scroll_to(self, top: int | None = None) -> None:
+        """Scrolls the list so many pixels down, or to its end, once it is long enough for that."""
+        self.until(
+            """(() => {
+              const body = page.element.shadowRoot.querySelector("[part~=body]");
+              body.scrollTo(0, it ?? body.scrollHeight);
+              return it === null ? body.scrollTop > 0 : body.scrollTop === it;
+            })()""",
+            top,
+        )
 
     def item(self, title: str) -> Locator:
         return self.items.filter(has=self.page.locator(".title", has_text=title))

@@ -61,7 +61,7 @@ def test_opening_lists_and_a_second_of_looking_marks_seen(bell: Bell, service: S
     marks = [mark for mark in bell.asked("inbox:mark") if mark["as"] == "seen"]
     assert len(marks) == 1
     expect(bell.unread).to_have_count(12)
-    bell.scroller.evaluate("(it) => it.scrollTo(0, it.scrollHeight)")
+    bell.scroll_to()
     expect(bell.badge).to_be_hidden()
     bell.agrees_with(lambda: service.inbox(user))
     assert service.inbox(user)["counts"]["unseen"] == 0
@@ -204,8 +204,7 @@ def test_new_ones_never_move_a_list_that_is_scrolled(bell: Bell, service: Servic
     service.post_many(user, [f"old {n}" for n in range(20)])
     bell.show()
     expect(bell.items).to_have_count(20)
-    bell.scroller.evaluate("(it) => it.scrollTo(0, 400)")
-    bell.until("page.element.shadowRoot.querySelector('.body').scrollTop === 400")
+    bell.scroll_to(400)
     before = bell.items.nth(8).bounding_box()
     service.post_many(user, ["new 1", "new 2", "new 3"])
     expect(bell.pill).to_have_text("3 new")
@@ -222,11 +221,10 @@ def test_new_ones_never_move_a_list_that_is_scrolled(bell: Bell, service: Servic
 def test_scrolling_up_shows_what_was_held_back(bell: Bell, service: Service, user: str) -> None:
     service.post_many(user, [f"old {n}" for n in range(20)])
     bell.show()
-    bell.scroller.evaluate("(it) => it.scrollTo(0, 400)")
-    bell.until("page.element.shadowRoot.querySelector('.body').scrollTop === 400")
+    bell.scroll_to(400)
     service.post(user, "new")
     expect(bell.pill).to_be_visible()
-    bell.scroller.evaluate("(it) => it.scrollTo(0, 0)")
+    bell.scroll_to(0)
     expect(bell.titles.first).to_have_text("Unread: new")
     expect(bell.pill).to_be_hidden()
 
@@ -517,7 +515,7 @@ def test_a_thousand_entries_open_as_fast_as_a_few(visit: Visit, service: Service
     bell.show()
     expect(bell.titles.first).to_have_text("Unread: n 999")
     shown = bell.items.count()
-    bell.scroller.evaluate("(it) => it.scrollTo(0, it.scrollHeight)")
+    bell.scroll_to()
     bell.until("page.element.shadowRoot.querySelectorAll('article').length > it", shown)
     assert bell.items.count() < 200
 

@@ -137,8 +137,7 @@ def pill(bell: Bell, service: Service, user: str) -> None:
         user, [f"Deployed web 4.17.{n}" for n in range(20)], category="deploys", body="By Ada, to production."
     )
     bell.show()
-    bell.scroller.evaluate("(it) => it.scrollTo(0, 300)")
-    bell.until("page.element.shadowRoot.querySelector('.body').scrollTop > 200")
+    bell.scroll_to(300)
     for fields in SAMPLE[-3:]:
         service.post(user, **fields)
     expect(bell.pill).to_have_text("3 new")
