@@ -47,7 +47,7 @@ MESSAGES = [
 
 
 def mutated(rng: random.Random, text: str) -> str:
-    """The text with a character or two changed, left out or doubled."""
+    """Another text, with up to three characters changed, left out or put in."""
     letters = list(text)
     for _ in range(rng.randint(1, 3)):
         place = rng.randrange(len(letters) + 1)
@@ -58,7 +58,8 @@ def mutated(rng: random.Random, text: str) -> str:
             del letters[place % len(letters)]
         else:
             letters.insert(place, chr(rng.randrange(32, 127)))
-    return "".join(letters)
+    found = "".join(letters)
+    return found if found != text else mutated(rng, text)  # what was put in may have been left out again
 
 
 async def rubbish(directory: Path, seed: int, *, count: int, quiet: bool) -> Report:
