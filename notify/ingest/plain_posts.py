@@ -27,10 +27,10 @@ from notify.ingest.http.problems import INTERNAL, render
 from notify.ingest.http.request_ids import REQUEST_ID, RequestIds
 from notify.ingest.notifications import PATH, copied_bytes, shown
 from notify.ingest.stats import IngestStats
+from notify.protocol.headers import END_OF_HEAD
 
 ROUTE = "publish"
 """What they are counted under: the route's own name."""
-_END_OF_HEAD = b"\r\n\r\n"
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class PlainPosts:
         `data` is not one whole request that is plain.
         """
         started = time.perf_counter()
-        end = data.find(_END_OF_HEAD)
+        end = data.find(END_OF_HEAD)
         if end < 0:
             return False
         head = self._heads.read(data[:end])

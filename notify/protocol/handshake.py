@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode, b64encode
 from hashlib import sha1
 from typing import NamedTuple
 
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-LONGEST_HEAD = 8190
-"""Bytes of request line and headers of a plain handshake: what aiohttp allows for one line."""
-END_OF_HEAD = b"\r\n\r\n"
+from notify.protocol.headers import END_OF_HEAD, LONGEST_HEAD, plain_headers
 
-HEADER = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*))?"
-)
-"""One header line without its end: name and value (RFC 9110 section 5.5)."""
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _ONCE = frozenset(
     (b"host", b"origin", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version")
 )
@@ -64,20 +57,10 @@ def read_plain(data: bytes, query_at: int) -> PlainHandshake | None:
     if not first.endswith(b" HTTP/1.1"):
         return None
     query = first[query_at:-9]
-    found: dict[bytes, bytes] = {}
-    for line in lines:
-        header = HEADER.fullmatch(line)
-        if header is None:
-            return None
-        name = header[1].lower()
-        if name in _NOT_PLAIN:
-            return None
-        if name in _ONCE:
-            if name in found:
-                return None
-            found[name] = (header[2] or b"").rstrip()
+    found = plain_headers(lines, once=_ONCE, not_plain=_NOT_PLAIN)
     if (
-        found.get(b"upgrade", b"").lower() != b"websocket"
+        found is None
+        or found.get(b"upgrade", b"").lower() != b"websocket"
         or found.get(b"sec-websocket-version") != b"13"
         or b"upgrade" not in [option.strip() for option in found.get(b"connection", b"").lower().split(b",")]
         or b"host" not in found

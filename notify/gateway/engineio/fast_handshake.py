@@ -14,7 +14,8 @@ from typing import Any
 from notify.gateway.engineio.bounds.silent_connections import SilentConnections
 from notify.gateway.engineio.server import Engine
 from notify.gateway.engineio.timers import Bucket
-from notify.protocol.handshake import END_OF_HEAD, read_plain
+from notify.protocol.handshake import read_plain
+from notify.protocol.headers import END_OF_HEAD
 
 HEAD_S = 10.0
 """How long a connection may be open without the whole head of a request."""

@@ -9,10 +9,8 @@ import re
 from typing import NamedTuple
 
 from notify.ingest.http.route_wrapper import good_request_id
-from notify.protocol.handshake import HEADER
+from notify.protocol.headers import LONGEST_HEAD, plain_headers
 
-LONGEST = 8190
-"""Bytes of a head that is looked at: what aiohttp allows for one line."""
 _MOST_KEPT = 256
 _LONGEST_KEPT = 1024
 
@@ -68,20 +66,12 @@ class PlainHeads:
         return found
 
     def _parsed(self, head: bytes) -> PlainHead | None:
-        if len(head) > LONGEST or not head.startswith(self.first_line):
+        if len(head) > LONGEST_HEAD or not head.startswith(self.first_line):
             return None
-        found: dict[bytes, bytes] = {}
-        for line in head[len(self.first_line) :].split(b"\r\n"):
-            header = HEADER.fullmatch(line)
-            if header is None:
-                return None
-            name = header[1].lower()
-            if name in _NOT_PLAIN:
-                return None
-            if name in _ONCE:
-                if name in found:
-                    return None
-                found[name] = (header[2] or b"").rstrip()
+        lines = head[len(self.first_line) :].split(b"\r\n")
+        found = plain_headers(lines, once=_ONCE, not_plain=_NOT_PLAIN)
+        if found is None:
+            return None
         length = found.get(b"content-length", b"")
         scheme, _, presented = found.get(b"authorization", b"").partition(b" ")
         if (
