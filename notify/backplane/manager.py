@@ -270,15 +270,21 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
             if _for_all(delivery):
                 while end < count and pairs[end][0] is room and _for_all(pairs[end][1]):
                     end += 1
-            for number in range(begin, end):
-                due_ms = pairs[number][1].due_ms
-                if due_ms and room.channel.kind == "user":
-                    self._on_due(room.channel.name, due_ms)
             if end - begin == 1:
+                if delivery.due_ms:
+                    self._due(room, delivery)
                 self._fan_out(room, delivery)
             else:
-                self._fan_out_run(room, [delivery for _, delivery in pairs[begin:end]])
+                run = [delivery for _, delivery in pairs[begin:end]]
+                for delivery in run:
+                    if delivery.due_ms:
+                        self._due(room, delivery)
+                self._fan_out_run(room, run)
             begin = end
+
+    def _due(self, room: Room, delivery: Delivery) -> None:
+        if room.channel.kind == "user":
+            self._on_due(room.channel.name, delivery.due_ms)
 
     def _trace(self, pairs: Sequence[tuple[Room, Delivery]]) -> None:
         for room, delivery in pairs:
