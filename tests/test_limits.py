@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from notify.app import CONNECTS_AT_ONCE
+from notify.wiring.gateway import CONNECTS_AT_ONCE
 from tests.support.clients.javascript import JavaScript
 from tests.support.clients.raw import RawClient
 from tests.support.cluster import Cluster
