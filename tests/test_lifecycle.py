@@ -12,19 +12,9 @@ from tests.support.clients.javascript import JavaScript
 from tests.support.clients.raw import RawClient
 from tests.support.cluster import Cluster, Node
 from tests.support.tokens import mint
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
-
-
-async def until(condition, *, within_s: float = 30.0):
-    async with asyncio.timeout(within_s):
-        while True:
-            found = condition()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return found
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"]], ids=lambda names: names[0])

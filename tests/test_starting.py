@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -13,14 +12,9 @@ from tests.support.clients.raw import RawClient
 from tests.support.cluster import Cluster, Node
 from tests.support.tokens import mint
 from tests.support.valkey import Valkey
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
-
-
-async def until(condition, *, within_s: float = 30.0):
-    async with asyncio.timeout(within_s):
-        while not await condition():
-            await asyncio.sleep(0.03)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["two ports", "one port"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +31,7 @@ from notify.store.log import Log
 from notify.store.notifications.due import Due
 from notify.store.notifications.plans import Plans
 from tests.chaos.proxy import Proxy
+from tests.support.waiting import until
 
 PLAIN = "socketio"
 """What python-socketio's managers publish on when nothing is said."""
@@ -158,13 +158,6 @@ def side() -> Callable[[str, str], object]:
             await redis.stop()
 
     return make
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
-    """Wait for a condition. Fails when it does not come true."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def titles(ear) -> list[str]:

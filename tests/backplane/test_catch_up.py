@@ -11,7 +11,8 @@ from notify.domain.notification import Notification, Target
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.notifications.retractions import Retractions
-from tests.backplane.conftest import held_away, offsets, subscribe_by, titles, to_room, to_user, told, until
+from tests.backplane.conftest import held_away, offsets, subscribe_by, titles, to_room, to_user, told
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("copies", [0, 1, 9, 31, 32])

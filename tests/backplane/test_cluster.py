@@ -18,7 +18,7 @@ from notify.backplane.node_messages import decode
 from notify.domain.errors import NotifyError, Unavailable
 from notify.service.stats import ServiceStats
 from notify.service.users import Users
-from tests.backplane.conftest import until
+from tests.support.waiting import until
 
 ALL = "all"
 

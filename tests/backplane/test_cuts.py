@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from notify.backplane.cuts import Cuts
-from tests.backplane.conftest import titles, to_room, until
+from tests.backplane.conftest import titles, to_room
+from tests.support.waiting import until
 
 
 async def test_two_nodes_hear_a_cut_at_the_same_place(side, valkey):

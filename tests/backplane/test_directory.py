@@ -17,8 +17,8 @@ from notify.redis.connector import Connector
 from notify.redis.stats import RedisStats
 from notify.store.addresses import Addresses
 from notify.store.keys import ADDRESS_TTL_S, FORMER_SECRET_S, Keys
-from tests.backplane.conftest import until
 from tests.support.valkey import Valkey
+from tests.support.waiting import until
 
 A, B = "http://10.0.0.1:8081", "http://[fd00::2]:8081"
 

@@ -11,7 +11,8 @@ from notify.backplane import canary
 from notify.domain.errors import NotifyError, Unavailable
 from notify.domain.notification import Notification, Target
 from notify.service.publish import Idempotency
-from tests.backplane.conftest import EncodingServer, offsets, subscribe_by, titles, to_room, to_user, until
+from tests.backplane.conftest import EncodingServer, offsets, subscribe_by, titles, to_room, to_user
+from tests.support.waiting import until
 
 
 async def test_a_notification_reaches_the_members_of_its_channel_on_every_node(side, valkey):

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from notify.backplane.acknowledgements import NOBODYS_ACK
-from tests.backplane.conftest import EncodingServer, held_away, titles, to_user, until
+from tests.backplane.conftest import EncodingServer, held_away, titles, to_user
+from tests.support.waiting import until
 
 
 async def test_a_forged_offset_moves_neither_the_node_nor_the_clock(side, valkey):

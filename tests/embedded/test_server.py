@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import redis
 from notify.embedded.child import process_start_time
 from notify.embedded.server import DirectoryInUse, EmbeddedError, EmbeddedServer
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 STARTER = """
 import sys, time
@@ -33,13 +33,6 @@ time.sleep(60)
 
 def client(server: EmbeddedServer) -> redis.Redis:
     return redis.Redis(unix_socket_path=server.url.removeprefix("unix://"), protocol=2)
-
-
-def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -154,7 +147,7 @@ def test_a_starter_that_is_killed_takes_its_server_along(starter: tuple[subproce
     process, server = starter
     process.kill()
     process.wait()
-    until(lambda: process_start_time(server) is None)
+    wait_until(lambda: process_start_time(server) is None)
 
 
 def test_what_a_crash_left_running_is_ended(tmp_path: Path, starter: tuple[subprocess.Popen[str], int]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,13 +17,6 @@ from notify.gateway.engineio.transports.polling import Polling
 from notify.gateway.socketio.server import SocketServer
 
 PATIENCE_S = 30.0
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds, looking at it again after each turn of the loop."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 class RouteWrapper:

@@ -19,13 +19,14 @@ import pytest
 from notify.gateway.drain import close_in_batches
 from notify.gateway.socketio.server import SocketServer
 from tests.gateway.certificates import certificate
-from tests.gateway.edge import eventually, running
+from tests.gateway.edge import running
 from tests.k8s.nginx import Nginx
 from tests.support.clients.java import JavaClient
 from tests.support.clients.javascript import JavaScript
 from tests.support.clients.python import PythonClient
 from tests.support.cluster import Cluster
 from tests.support.tokens import mint
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -56,7 +57,7 @@ class JavaScriptClient:
     async def wait(self, kind: str, *, after: int = 0, title: str | None = None) -> dict[str, Any]:
         if kind != "notification":
             return await self._client.wait(kind, after=after, timeout_s=60)
-        await eventually(lambda: title in [args[0].get("title") for _, args in self._client.events])
+        await until(lambda: title in [args[0].get("title") for _, args in self._client.events])
         return {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,6 +13,7 @@ from notify.domain.errors import Unavailable
 from notify.domain.inbox import Counts, Snapshot
 from notify.gateway.sessions import inbox_watch
 from notify.gateway.sessions.inbox_watch import AT_ONCE, InboxWatch
+from tests.support.waiting import until
 
 
 def now_ms() -> int:
@@ -58,12 +59,6 @@ class Inboxes:
             return self.at(user)
         finally:
             self.at_once -= 1
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture

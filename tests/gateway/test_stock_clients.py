@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from notify.gateway.socketio.server import SocketServer
-from tests.gateway.edge import eventually, running
+from tests.gateway.edge import running
 from tests.gateway.loops import LOOPS
 from tests.support.clients.javascript import JavaScript
+from tests.support.waiting import until
 
 QUICK: dict[str, Any] = {"reconnectionDelay": 20, "reconnectionDelayMax": 50}
 CLIENTS = pytest.mark.parametrize("oldest", [False, True], ids=["newest", "oldest"])
@@ -60,7 +61,7 @@ def test_everything_a_client_does(transports, oldest, loop_name):
             assert await client.call("echo", large) == [large]
             await client.disconnect()
             await client.wait("disconnect", reason="io client disconnect")
-            await eventually(lambda: not server.eio.sockets)
+            await until(lambda: not server.eio.sockets)
             await client.reconnect()
             await client.wait("connect", after=len(client.log) - 1)
 
@@ -79,7 +80,7 @@ async def test_a_client_that_cannot_send_binary_sends_base64(transports, oldest)
         assert await client.call("echo", binary, {"deep": [binary]}) == [binary, {"deep": [binary]}]
         assert len(client.said("connect")) == 1
         await client.disconnect()
-        await eventually(lambda: not server.eio.sockets)
+        await until(lambda: not server.eio.sockets)
 
 
 @CLIENTS
@@ -110,7 +111,7 @@ async def test_after_a_disconnect_of_ours_a_client_stays_away(transports, oldest
         client = await established(javascript, edge, transports, oldest)
         await server.disconnect(client.said("connect")[0]["sid"])
         await client.wait("disconnect", reason="io server disconnect")
-        await eventually(lambda: not server.eio.sockets)  # it has closed the connection itself
+        await until(lambda: not server.eio.sockets)  # it has closed the connection itself
         assert len(client.said("connect")) == 1
         await client.reconnect()
         await client.wait("connect", after=len(client.log) - 1)
@@ -125,7 +126,7 @@ async def test_a_cut_connection_is_noticed_at_once(oldest):
         client = await established(javascript, edge, ["websocket"], oldest)
         await client.cut()
         await client.wait("disconnect", reason="transport close")
-        await eventually(lambda: reasons == ["transport close"])
+        await until(lambda: reasons == ["transport close"])
         await client.wait("connect", after=2)
 
 
@@ -136,7 +137,7 @@ async def test_pings_keep_a_client_that_says_nothing(oldest):
         clients = [await established(javascript, edge, [name], oldest) for name in ("polling", "websocket")]
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await eventually(lambda: loop.time() - begun > 1.0)
+        await until(lambda: loop.time() - begun > 1.0)
         for client in clients:
             assert not client.said("disconnect")
 
@@ -173,7 +174,7 @@ async def test_a_server_that_shuts_down_is_left_at_once(transport):
         async with running(server) as edge:
             client = await established(javascript, edge, [transport], False)
             polling = engine_socket(server, client).polling
-            await eventually(lambda: polling is None or polling.waits)
+            await until(lambda: polling is None or polling.waits)
         lost = await client.wait("disconnect")
         assert lost["reason"] == ("transport close" if transport == "websocket" else "transport error")
         await client.disconnect()

@@ -15,6 +15,7 @@ from aiohttp import web
 from notify.ops.http_port import MAX_HEAD_BYTES, HttpPort, HttpStats
 from notify.ops.ports import open_port
 from tests.support.ports import free_port
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -82,11 +83,6 @@ async def site(**options: Any) -> AsyncIterator[Site]:
         yield here
         for peer in here.peers:
             peer.writer.transport.abort()
-
-
-async def until(condition: Any) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(

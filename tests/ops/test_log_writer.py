@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from notify.ops.log_writer import LogStats, LogWriter
+from tests.support.waiting import wait_until
 
 LINE = "x" * 1000
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_lines_are_written_in_order(tmp_path: Path):
@@ -50,9 +43,9 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_no_time():
         dropped = stats.dropped["full"]
         # Somebody reads again: what waits comes, and the next line, too.
         threading.Thread(target=_read_all, args=(reading,), daemon=True).start()
-        until(lambda: stats.lines == 1000 - dropped)
+        wait_until(lambda: stats.lines == 1000 - dropped)
         writer.put("again")
-        until(lambda: stats.lines == 1001 - dropped)
+        wait_until(lambda: stats.lines == 1001 - dropped)
     finally:
         os.close(writing)
 
@@ -113,7 +106,7 @@ def test_a_torn_line_is_ended_before_the_next(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr("notify.ops.log_writer.os.write", write)
         writer = LogWriter(file.fileno(), stats=stats)
         writer.put("torn off")
-        until(lambda: stats.dropped["failed"] == 1)
+        wait_until(lambda: stats.dropped["failed"] == 1)
         writer.put("whole")
         writer.close()
     assert (tmp_path / "log").read_text() == "torn\nwhole\n"

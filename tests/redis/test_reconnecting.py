@@ -9,7 +9,7 @@ import pytest
 from notify.domain.errors import Unavailable
 from notify.redis import reconnecting
 from notify.redis.reconnecting import Reconnecting
-from tests.backplane.conftest import until
+from tests.support.waiting import until
 
 
 class Line:

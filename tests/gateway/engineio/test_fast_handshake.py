@@ -18,7 +18,7 @@ from notify.gateway.engineio.fast_handshake import MOST_HELD, FastHandshake
 from notify.gateway.socketio.connect_handlers import ConnectHandlers
 from notify.gateway.socketio.server import SocketServer
 from notify.protocol.handshake import read_plain
-from tests.gateway.edge import eventually
+from tests.support.waiting import until
 
 PREFIX = b"GET /socket.io/?"
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -146,7 +146,7 @@ async def door(request: pytest.FixtureRequest) -> AsyncIterator[Door]:
     yield made
     listener.close()
     await runner.cleanup()
-    await eventually(lambda: not silent)
+    await until(lambda: not silent)
 
 
 async def test_a_websocket_is_kept_and_works(door: Door):
@@ -222,7 +222,7 @@ async def test_limits_hold_at_the_door_too(door: Door):
         for _ in range(2):
             kept.append(await session.ws_connect(address))
             await kept[-1].send_str("40")
-            await eventually(lambda: door.server.stats.connects == len(kept))
+            await until(lambda: door.server.stats.connects == len(kept))
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await session.ws_connect(address)
         assert refused.value.status == 503
@@ -281,7 +281,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
 async def test_a_head_without_end_is_not_kept_here(door: Door):
     _, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * (MOST_HELD + 100))
-    await eventually(lambda: door.others == 1)
+    await until(lambda: door.others == 1)
     assert not door.silent
     writer.close()
 
@@ -296,7 +296,7 @@ async def test_the_oldest_silent_connection_makes_room(door: Door):
         def held(count: int = min(5, number + 1)) -> bool:
             return len(door.silent) == count
 
-        await eventually(held)
+        await until(held)
     assert [await ended(reader) for reader, _ in silent[:3]] == [b""] * 3
     assert door.evicted == 3
     async with connect(door.url.replace("http", "ws") + "?EIO=4&transport=websocket", compression=None):

@@ -11,8 +11,9 @@ import pytest
 
 from notify.gateway.engineio.heartbeat import Heartbeat
 from notify.gateway.engineio.timers import Wheel
-from tests.gateway.edge import echoing_engine, eventually, running
+from tests.gateway.edge import echoing_engine, running
 from tests.gateway.loops import on_both_loops
+from tests.support.waiting import until
 
 FAST = {"ping_interval": 0.3, "ping_timeout": 0.2}
 
@@ -45,14 +46,14 @@ async def test_silent_peers_are_gone_within_interval_and_timeout():
         poller, websocket = await edge.open_polling(), await edge.open_websocket()
         begun = loop.time()
         sockets = [weakref.ref(socket) for socket in engine.sockets.values()]
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
         assert 0.3 < loop.time() - begun <= 0.5 + 0.1  # a busy machine wakes late
         assert engine.stats.closed == {"ping timeout": 2}
         assert await poller.gone()
         with pytest.raises(Exception, match="close frame"):
             while True:
                 await websocket.recv()
-        await eventually(lambda: gc.collect() is not None and not any(ref() for ref in sockets))
+        await until(lambda: gc.collect() is not None and not any(ref() for ref in sockets))
 
 
 async def test_pongs_nobody_asked_for_do_not_keep_a_peer():
@@ -63,7 +64,7 @@ async def test_pongs_nobody_asked_for_do_not_keep_a_peer():
         await websocket.send("3")
         await websocket.send("3")
         assert await websocket.recv() == "2"
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
 
 
 @pytest.mark.parametrize(("interval_s", "timeout_s"), [(25, 20), (0.3, 0.2), (0.05, 5), (5, 0.05), (1, 60)])
@@ -100,7 +101,7 @@ async def test_a_wheel_has_one_timer_for_everybody():
     buckets = [wheel.add(number, 0.05 + number % 7 * 0.01) for number in range(2000)]
     for number in range(0, 2000, 2):
         buckets[number].discard(number)
-    await eventually(lambda: len(expired) == 1000)
+    await until(lambda: len(expired) == 1000)
     assert sorted(expired) == list(range(1, 2000, 2))
     assert len(wheel) == 0
     assert wheel._buckets == {}
@@ -120,7 +121,7 @@ async def test_what_expires_may_add_and_discard():
     wheel.add("first", 0.02)
     later = wheel.add("later", 0.03)
     last = wheel.add("last", 0.06)
-    await eventually(lambda: len(expired) == 3)
+    await until(lambda: len(expired) == 3)
     assert expired == ["first", "again", "last"]
     assert not last
     wheel.stop()

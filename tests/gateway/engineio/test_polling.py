@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from notify.gateway.engineio.server import Engine
-from tests.gateway.edge import echoing_engine, eventually, polling, running
+from tests.gateway.edge import echoing_engine, polling, running
 from tests.gateway.loops import on_both_loops
+from tests.support.waiting import until
 
 
 @on_both_loops
@@ -31,7 +32,7 @@ async def test_a_poll_waits_for_packets_and_takes_all_of_a_turn():
     async with running(engine) as edge:
         poller = await edge.open_polling()
         poll = asyncio.create_task(poller.poll())
-        await eventually(lambda: polling(engine, poller).waits)
+        await until(lambda: polling(engine, poller).waits)
         for number in range(5):
             await engine.send(poller.opened["sid"], f"m{number}")
         assert await poll == "\x1e".join(f"4m{number}" for number in range(5))
@@ -76,7 +77,7 @@ async def test_two_polls_at_once_close_the_session():
     async with running(engine) as edge:
         poller = await edge.open_polling()
         first = asyncio.create_task(poller.get())
-        await eventually(lambda: polling(engine, poller).waits)
+        await until(lambda: polling(engine, poller).waits)
         assert (await poller.get())[0] == 400
         assert await first == (200, "1")
         assert await poller.gone()
@@ -89,10 +90,10 @@ async def test_a_poll_that_the_client_gives_up_closes_the_session_at_once():
         poller = await edge.open_polling()
         async with aiohttp.ClientSession() as impatient:
             poll = asyncio.create_task(impatient.get(f"{edge.url}?{poller.query}"))
-            await eventually(lambda: polling(engine, poller).waits)
+            await until(lambda: polling(engine, poller).waits)
             poll.cancel()
             await asyncio.gather(poll, return_exceptions=True)
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
         assert await poller.gone()
         assert engine.stats.closed == {"transport error": 1}
 
@@ -108,7 +109,7 @@ async def test_two_posts_at_once_close_the_session():
             await gate.wait()
 
         slow = asyncio.create_task(poller.post(slowly()))
-        await eventually(lambda: polling(engine, poller)._posting)
+        await until(lambda: polling(engine, poller)._posting)
         assert (await poller.post("4second"))[0] == 400
         gate.set()
         assert (await slow)[0] == 400
@@ -122,10 +123,10 @@ async def test_a_post_that_breaks_off_closes_the_session():
         _, writer = await asyncio.open_connection(*edge.address)
         head = f"POST /engine.io/?{poller.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
         writer.write(head.encode() + b"4half")
-        await eventually(lambda: polling(engine, poller)._posting)
+        await until(lambda: polling(engine, poller)._posting)
         writer.close()
         await writer.wait_closed()
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
 
 
 @on_both_loops
@@ -179,7 +180,7 @@ async def test_the_client_closes_and_its_poll_ends():
     async with running(engine) as edge:
         poller = await edge.open_polling()
         poll = asyncio.create_task(poller.get())
-        await eventually(lambda: polling(engine, poller).waits)
+        await until(lambda: polling(engine, poller).waits)
         assert await poller.post("1") == (200, "ok")
         assert await poll == (200, "6")
         assert await poller.gone()
@@ -199,12 +200,12 @@ async def test_the_server_closes_and_the_last_packets_still_arrive():
     async with running(engine) as edge:
         waiting, absent = await edge.open_polling(), await edge.open_polling()
         poll = asyncio.create_task(waiting.get())
-        await eventually(lambda: polling(engine, waiting).waits)
+        await until(lambda: polling(engine, waiting).waits)
         for poller in (waiting, absent):
             await engine.send(poller.opened["sid"], "last words")
             await engine.disconnect(poller.opened["sid"])
         assert await poll == (200, "4last words")
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
         assert await absent.get() == (200, "4last words")
         for poller in (waiting, absent):
             assert await poller.get() == (200, "1")
@@ -219,7 +220,7 @@ async def test_last_words_are_not_kept_for_ever():
         poller = await edge.open_polling()
         await engine.disconnect(poller.opened["sid"])
         assert engine.last_polls
-        await eventually(lambda: not engine.last_polls)
+        await until(lambda: not engine.last_polls)
 
 
 async def test_shutting_down_ends_waiting_polls_at_once():
@@ -227,7 +228,7 @@ async def test_shutting_down_ends_waiting_polls_at_once():
     async with running(engine) as edge:
         poller = await edge.open_polling()
         poll = asyncio.create_task(poller.get())
-        await eventually(lambda: polling(engine, poller).waits)
+        await until(lambda: polling(engine, poller).waits)
         await engine.shutdown()
         assert await poll == (400, '{"code":1,"message":"Session ID unknown"}')
         assert (await edge.request("GET", "EIO=4&transport=polling"))[0] == 503
@@ -239,7 +240,7 @@ async def test_a_handler_that_aiohttp_cancels_leaves_nothing():
         poller = await edge.open_polling()
         async with aiohttp.ClientSession() as impatient:
             poll = asyncio.create_task(impatient.get(f"{edge.url}?{poller.query}"))
-            await eventually(lambda: polling(engine, poller).waits)
+            await until(lambda: polling(engine, poller).waits)
             poll.cancel()
             await asyncio.gather(poll, return_exceptions=True)
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)

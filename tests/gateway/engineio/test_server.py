@@ -10,8 +10,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from notify.gateway.engineio.server import Engine
-from tests.gateway.edge import echoing_engine, eventually, running
+from tests.gateway.edge import echoing_engine, running
 from tests.gateway.loops import on_both_loops
+from tests.support.waiting import until
 
 FAST = {"ping_interval": 0.3, "ping_timeout": 0.2}
 
@@ -308,7 +309,7 @@ async def test_shutting_down_waits_for_what_was_sent_to_arrive():
         await asyncio.sleep(0)
         socket.close_transport()
         stopping = asyncio.create_task(engine.shutdown())
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
         for _ in range(20):
             await asyncio.sleep(0)
         assert not stopping.done()

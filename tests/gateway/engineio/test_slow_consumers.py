@@ -11,9 +11,10 @@ import pytest
 
 from notify.gateway.socketio.server import SocketServer
 from tests.gateway.client_frames import handshake, text
-from tests.gateway.edge import eventually, running
+from tests.gateway.edge import running
 from tests.gateway.loops import on_both_loops
 from tests.support.clients.javascript import JavaScript
+from tests.support.waiting import until
 
 LIMIT = 1 << 18
 PIECE = "x" * 8192
@@ -37,7 +38,7 @@ async def test_a_websocket_that_does_not_read_is_cut_off_at_the_limit():
     server.on("disconnect", lambda sid, reason: reasons.append(reason))
     async with running(server) as edge:
         writer = await deaf_websocket(edge)
-        await eventually(lambda: server.stats.connects)
+        await until(lambda: server.stats.connects)
         socket = next(iter(server.eio.sockets.values()))
         most = 0
         while not socket.closed:
@@ -46,10 +47,10 @@ async def test_a_websocket_that_does_not_read_is_cut_off_at_the_limit():
             await asyncio.sleep(0)
         assert LIMIT // 2 < most <= LIMIT + 2 * len(PIECE)
         assert server.stats.slow_consumers == 1
-        await eventually(lambda: reasons == ["transport error"])
+        await until(lambda: reasons == ["transport error"])
         assert not server.eio.sockets
         socket = weakref.ref(socket)
-        await eventually(lambda: gc.collect() is not None and socket() is None)
+        await until(lambda: gc.collect() is not None and socket() is None)
         writer.close()
 
 
@@ -100,7 +101,7 @@ async def test_a_burst_past_the_limit_reaches_a_poll_that_waits():
         await poller.poll()
         poll = asyncio.create_task(poller.poll())
         socket = next(iter(server.eio.sockets.values()))
-        await eventually(lambda: socket.polling.waits)
+        await until(lambda: socket.polling.waits)
         for _ in range(LIMIT // len(PIECE) + 2):
             await server.emit("data", PIECE)
         received = (await poll).count(PIECE)
@@ -116,12 +117,12 @@ async def test_cutting_off_some_of_a_room_in_the_middle_of_a_broadcast_reaches_t
         pollers = [await edge.open_polling() for _ in range(12)]
         for poller in pollers:
             await poller.post("40")
-        await eventually(lambda: server.stats.connects == 12)
+        await until(lambda: server.stats.connects == 12)
         for poller in pollers[::2]:
             await poller.poll()
         good = [server.eio.sockets[poller.opened["sid"]] for poller in pollers[::2]]
         polls = [asyncio.create_task(poller.poll()) for poller in pollers[::2]]
-        await eventually(lambda: all(socket.polling.waits for socket in good))
+        await until(lambda: all(socket.polling.waits for socket in good))
         await server.emit("data", "z" * LIMIT)  # on top of the CONNECT that the others have not fetched
         for body in await asyncio.gather(*polls):
             assert len(body) > LIMIT
@@ -136,7 +137,7 @@ async def test_a_ping_overtakes_what_is_queued():
         await poller.post("40")
         await poller.poll()
         await server.emit("data", PIECE)
-        await eventually(lambda: next(iter(server.eio.sockets.values())).awaiting_pong)
+        await until(lambda: next(iter(server.eio.sockets.values())).awaiting_pong)
         assert (await poller.poll()).startswith("2\x1e42")
 
 

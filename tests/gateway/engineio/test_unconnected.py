@@ -9,7 +9,8 @@ import pytest
 
 from notify.gateway.engineio.bounds.unconnected import Unconnected
 from notify.gateway.socketio.server import SocketServer
-from tests.gateway.edge import Poller, eventually, running
+from tests.gateway.edge import Poller, running
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ async def test_strangers_do_not_take_the_places_of_clients():
         assert str(await newest.recv()).startswith("40{")
         for websocket in let_in:
             await websocket.send('42["still there"]')
-        await eventually(lambda: server.stats.messages_in == 3)
+        await until(lambda: server.stats.messages_in == 3)
         assert server.stats.crowded_out == 17
         kept = [stranger for stranger in strangers if stranger.opened["sid"] in server.eio.sockets]
         assert kept == strangers[17:]
@@ -99,7 +100,7 @@ async def test_who_has_left_all_namespaces_is_not_kept_for_ever():
         await poller.post("40")
         assert (await poller.poll()).startswith("40{")
         await poller.post("41")
-        await eventually(lambda: not server.manager.books)
+        await until(lambda: not server.manager.books)
         assert server.eio.sockets
         while await answers_pings(poller):
             pass

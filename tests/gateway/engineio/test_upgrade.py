@@ -8,9 +8,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from notify.gateway.socketio.server import SocketServer
-from tests.gateway.edge import echoing_engine, eventually, polling, running
+from tests.gateway.edge import echoing_engine, polling, running
 from tests.gateway.loops import LOOPS, on_both_loops
 from tests.support.clients.javascript import JavaScript
+from tests.support.waiting import until
 
 
 def upgrading(poller):
@@ -23,7 +24,7 @@ async def test_an_upgrade_ends_the_waiting_poll_with_a_noop():
     async with running(engine) as edge:
         poller = await edge.open_polling()
         poll = asyncio.create_task(poller.poll())
-        await eventually(lambda: polling(engine, poller).waits)
+        await until(lambda: polling(engine, poller).waits)
         websocket = await edge.open_websocket(upgrading(poller))
         await websocket.send("2probe")
         assert await websocket.recv() == "3probe"
@@ -46,7 +47,7 @@ async def test_after_an_upgrade_requests_for_the_session_are_refused_and_change_
         await websocket.send("2probe")
         assert await websocket.recv() == "3probe"
         await websocket.send("5")
-        await eventually(lambda: engine.stats.upgrades)
+        await until(lambda: engine.stats.upgrades)
         assert (await poller.get())[0] == 400
         assert (await poller.post("4x"))[0] == 400
         second = await edge.open_websocket(upgrading(poller))
@@ -193,7 +194,7 @@ def test_nothing_is_lost_doubled_or_reordered_by_upgrades_under_traffic(loop_nam
                 await client.wait("flooded")
                 assert client.said("upgrade"), "the traffic was over before the upgrade"
                 assert [args[0] for event, args in client.events if event == "down"] == list(range(COUNT))
-            await eventually(lambda: all(len(numbers) >= COUNT for numbers in arrived.values()))
+            await until(lambda: all(len(numbers) >= COUNT for numbers in arrived.values()))
             assert list(arrived.values()) == [list(range(COUNT))] * len(clients)
             assert server.stats.upgrades == len(clients)
             await asyncio.gather(*floods)

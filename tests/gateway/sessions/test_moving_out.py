@@ -19,7 +19,8 @@ from notify.gateway.sessions.moved import Description, HandedOver, Order
 from notify.gateway.sessions.moving_out import MovingOut
 from notify.gateway.socketio.server import SocketServer
 from notify.protocol.engineio import Wire
-from tests.gateway.edge import eventually, running
+from tests.gateway.edge import running
+from tests.support.waiting import until
 
 
 class Leaving:
@@ -207,11 +208,11 @@ async def test_it_leaves_once_what_the_client_has_sent_is_handled():
         found.emit("one")
         await found.poller.post('427["work"]')
         describing = asyncio.create_task(found.described())
-        await eventually(lambda: found.socket.queue is None)
+        await until(lambda: found.socket.queue is None)
         assert not describing.done()
         going_on.set()
         found.busy = {found.member}
-        await eventually(lambda: not found.socket.running)
+        await until(lambda: not found.socket.running)
         assert not describing.done()
         found.busy = set()
         handed = await found.take(await describing)
@@ -252,7 +253,7 @@ async def test_it_is_one_node_s_to_ask_for_at_a_time():
 async def test_polls_do_not_wait_while_a_websocket_elsewhere_is_to_take_over():
     async with leaving() as found:
         poll = asyncio.create_task(found.poller.poll())
-        await eventually(lambda: found.socket.polling.waits)
+        await until(lambda: found.socket.polling.waits)
         found.out.may_move(found.sid, "there")
         assert found.socket.polling.waits
         await found.out.probe(found.sid, "there")
@@ -260,7 +261,7 @@ async def test_polls_do_not_wait_while_a_websocket_elsewhere_is_to_take_over():
         assert await found.poller.poll() == "6"
         found.out.stays(found.sid, "there")
         poll = asyncio.create_task(found.poller.poll())
-        await eventually(lambda: found.socket.polling.waits)
+        await until(lambda: found.socket.polling.waits)
         found.emit("one")
         assert await poll == '42["one"]'
 
@@ -272,7 +273,7 @@ async def test_who_waits_to_be_let_in_goes_on_polling(gives_up):
         found.out.may_move(found.sid, "there")
         probing = asyncio.create_task(found.out.probe(found.sid, "there"))
         poll = asyncio.create_task(found.poller.poll())
-        await eventually(lambda: found.socket.polling.waits)
+        await until(lambda: found.socket.polling.waits)
         found.emit("one")
         assert await poll == '42["one"]'
         assert not probing.done()

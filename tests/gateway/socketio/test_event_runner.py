@@ -11,10 +11,11 @@ from notify.gateway.socketio.event_runner import MAX_RUNNING_BYTES
 from notify.gateway.socketio.server import SocketServer
 from notify.protocol.websocket import FRAMES_A_FEED
 from tests.gateway.client_frames import CONTINUATION, PING, PONG, TEXT, client_frame, text
-from tests.gateway.edge import echoing_engine, eventually, running
+from tests.gateway.edge import echoing_engine, running
 from tests.gateway.loops import on_both_loops
 from tests.gateway.raw_client import RawClient
 from tests.gateway.sites import Recorder, serving
+from tests.support.waiting import until
 
 
 class Turns:
@@ -109,7 +110,7 @@ async def test_a_flood_is_closed_and_counted(first: bytes, flood: bytes) -> None
                 await websocket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
-        await eventually(lambda: not server.eio.sockets)
+        await until(lambda: not server.eio.sockets)
         assert server.stats.floods == 1
 
 
@@ -141,7 +142,7 @@ async def test_a_busy_client_is_counted_anew_after_each_ping() -> None:
         while await websocket.recv() != "4still here":
             pass
         await websocket.close()
-        await eventually(lambda: not engine.sockets)
+        await until(lambda: not engine.sockets)
 
 
 async def test_acks_that_nobody_waits_for_are_dropped_at_once() -> None:
@@ -161,11 +162,11 @@ async def test_acks_that_nobody_waits_for_are_dropped_at_once() -> None:
         for _ in range(300):
             await websocket.send("431[]")
         await websocket.send('42["x"]')
-        await eventually(lambda: server.stats.messages_in == 1)
+        await until(lambda: server.stats.messages_in == 1)
         assert not acknowledged
         assert not len(server.eio.handlers_in_flight)
         await websocket.close()
-        await eventually(lambda: not server.eio.sockets)
+        await until(lambda: not server.eio.sockets)
 
 
 # Before a client is let in
@@ -222,9 +223,9 @@ async def test_a_little_may_be_sent_before_being_let_in() -> None:
         for word in words:
             await websocket.send(f'42["x","{word}"]')
         (socket,) = server.eio.sockets.values()
-        await eventually(lambda: socket.connecting and len(socket.connecting[0].packets) == 10)
+        await until(lambda: socket.connecting and len(socket.connecting[0].packets) == 10)
         let_in.set()
-        await eventually(lambda: heard == words)
+        await until(lambda: heard == words)
         await websocket.close()
 
 
@@ -246,12 +247,12 @@ async def test_a_client_with_much_at_work_is_not_read_from() -> None:
         for _ in range(40):
             await websocket.send('42["slow","' + "x" * 60_000 + '"]')
         (socket,) = server.eio.sockets.values()
-        await eventually(lambda: socket.backlog is not None)
+        await until(lambda: socket.backlog is not None)
         for _ in range(50):
             await asyncio.sleep(0)
         assert sum(started) <= MAX_RUNNING_BYTES + 60_000
         go_on.set()
-        await eventually(lambda: len(started) == 40)
+        await until(lambda: len(started) == 40)
         await websocket.close()
 
 

@@ -14,8 +14,9 @@ from socketio.exceptions import TimeoutError as CallTimeoutError
 from websockets.exceptions import ConnectionClosed
 
 from notify.gateway.socketio.server import SocketServer
-from tests.gateway.edge import eventually, running
+from tests.gateway.edge import running
 from tests.gateway.loops import on_both_loops
+from tests.support.waiting import until
 
 BOTH = pytest.mark.parametrize("transport", ["polling", "websocket"])
 
@@ -53,7 +54,7 @@ async def test_events_acknowledgements_and_binary_go_both_ways(transport):
         assert server.transport(sid) == transport
         await server.emit("several", (1, {"b": b"\x00"}), to=sid)
         await server.send("plain", to=sid)
-        await eventually(lambda: len(client.got) == 2)
+        await until(lambda: len(client.got) == 2)
         assert client.got == [("several", 1, {"b": b"\x00"}), ("message", "plain")]
 
 
@@ -65,7 +66,7 @@ async def test_the_server_calls_the_client():
         assert await server.call("add", (1, 2), to=sid) == 3
         answers: list[int] = []
         await server.emit("add", (3, 4), to=sid, callback=answers.append)
-        await eventually(lambda: answers == [7])
+        await until(lambda: answers == [7])
         never = asyncio.Event()
 
         async def silence():
@@ -90,7 +91,7 @@ async def test_rooms_and_sessions_and_environs():
         assert sorted(server.rooms(sid)) == sorted([sid, "chess"])
         await server.emit("move", "e4", room="chess")
         await server.emit("all", skip_sid=sid)
-        await eventually(lambda: a.got and b.got)
+        await until(lambda: a.got and b.got)
         assert (a.got, b.got) == ([("move", "e4")], [("all",)])
         await server.leave_room(sid, "chess")
         assert server.rooms(sid) == [sid]
@@ -136,7 +137,7 @@ async def test_catch_alls_and_class_based_namespaces():
             assert await client.call("x", 1) == ["any", "x", 1]
             assert await client.call("say", "hi", namespace="/chat") == "said hi"
             assert await client.call("x", namespace="/else") == ["anywhere", "x", "/else"]
-        await eventually(lambda: len(seen) == 2)
+        await until(lambda: len(seen) == 2)
         assert seen == [("chat connect", True), ("chat disconnect", "client disconnect")]
 
 
@@ -217,7 +218,7 @@ async def test_disconnect_reasons_are_python_socketios(transport):
                 send = peer.post
             peers[name] = peer
             await send('40{"name":"' + name + '"}')
-        await eventually(lambda: server.stats.connects == len(names))
+        await until(lambda: server.stats.connects == len(names))
         members = {}
         for sid, eio_sid in server.manager.get_participants("/", None):
             members[(await server.get_session(sid))["name"]] = sid, server.eio.sockets[eio_sid]
@@ -232,7 +233,7 @@ async def test_disconnect_reasons_are_python_socketios(transport):
         else:
             assert (await peers["lost"].poll()).startswith("40")
             await asyncio.gather(peers["lost"].get(), peers["lost"].get())
-        await eventually(lambda: len(reasons) == len(names))
+        await until(lambda: len(reasons) == len(names))
         assert reasons == {
             "client": "client disconnect",
             "namespace": "client disconnect",
@@ -258,7 +259,7 @@ async def test_old_disconnect_handlers_without_a_reason_still_work():
     async with running(server) as edge:
         async with python_client(edge) as client:
             sid = client.get_sid()
-        await eventually(lambda: gone == [sid])
+        await until(lambda: gone == [sid])
 
 
 async def test_a_failing_disconnect_handler_keeps_nobody():
@@ -269,7 +270,7 @@ async def test_a_failing_disconnect_handler_keeps_nobody():
             pass
         async with python_client(edge) as client:
             await server.disconnect(client.get_sid())
-        await eventually(lambda: not server.manager.books)
+        await until(lambda: not server.manager.books)
 
 
 @BOTH
@@ -304,10 +305,10 @@ async def test_a_client_that_leaves_during_a_slow_connect_handler_leaves_nothing
             await poller.post("1")
             await poller.get()
             expected = "client disconnect"
-        await eventually(lambda: not server.eio.sockets)
+        await until(lambda: not server.eio.sockets)
         go_on.set()
-        await eventually(lambda: not server.manager.books and not server.environ and not server.eio.leaving)
-        await eventually(lambda: len(order) == 1 + accept)
+        await until(lambda: not server.manager.books and not server.environ and not server.eio.leaving)
+        await until(lambda: len(order) == 1 + accept)
         assert order == (["connect", expected] if accept else ["connect"])
 
 
@@ -349,9 +350,9 @@ async def test_handlers_of_one_client_start_in_the_order_of_its_events():
         for number in range(300):
             kind = ("waiting", "plain", "straight", "plain")[number % 4]
             await websocket.send(f'42["{kind}",{number}]')
-        await eventually(lambda: len(order) == 300)
+        await until(lambda: len(order) == 300)
         assert order == list(range(300))
-        await eventually(lambda: not len(server.eio.handlers_in_flight))
+        await until(lambda: not len(server.eio.handlers_in_flight))
         await websocket.close()
 
 
@@ -367,7 +368,7 @@ async def test_handlers_that_wait_for_nothing_share_tasks():
         poller = await edge.open_polling()
         await poller.post("40")
         await poller.post("\x1e".join(['42["x"]'] * 100))
-        await eventually(lambda: tasks)
+        await until(lambda: tasks)
         assert len(tasks) == 1
 
 
@@ -385,7 +386,7 @@ async def test_without_async_handlers_one_runs_after_the_other(transport):
     async with running(server) as edge, python_client(edge, transport) as client:
         for number in range(30):
             await client.emit("x", number)
-        await eventually(lambda: len(order) == 60)
+        await until(lambda: len(order) == 60)
         assert order == [(what, number) for number in range(30) for what in ("begin", "end")]
 
 
@@ -403,14 +404,14 @@ async def test_a_client_whose_handlers_do_not_keep_up_is_not_read_from(transport
     async with running(server) as edge, python_client(edge, transport) as client:
         for number in range(50):
             await client.emit("x", number)
-        await eventually(lambda: len(begun) == 3)
+        await until(lambda: len(begun) == 3)
         socket = next(iter(server.eio.sockets.values()))
         assert socket.running == 3
         assert socket.backlog is not None
         gate.set()
-        await eventually(lambda: len(begun) == 50)
+        await until(lambda: len(begun) == 50)
         assert begun == list(range(50))
-        await eventually(lambda: socket.backlog is None and socket.running == 0)
+        await until(lambda: socket.backlog is None and socket.running == 0)
 
 
 async def test_a_failing_handler_is_logged_and_costs_nobody_anything(caplog):
@@ -427,7 +428,7 @@ async def test_a_failing_handler_is_logged_and_costs_nobody_anything(caplog):
         for event in ("async", "sync", "arguments"):
             await client.emit(event)
         assert await client.call("fine") == "fine"
-        await eventually(lambda: len([r for r in caplog.records if r.exc_info]) == 3)
+        await until(lambda: len([r for r in caplog.records if r.exc_info]) == 3)
 
 
 async def test_handlers_are_cancelled_when_they_outlive_the_shutdown(monkeypatch):

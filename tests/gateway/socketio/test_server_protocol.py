@@ -12,8 +12,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from notify.gateway.socketio.server import SocketServer
-from tests.gateway.edge import eventually, running
+from tests.gateway.edge import running
 from tests.gateway.loops import on_both_loops
+from tests.support.waiting import until
 
 
 def protocol_server(**options):
@@ -95,7 +96,7 @@ async def test_a_client_that_connects_to_nothing_is_closed():
         await assert_closed(websocket)
         await poller.get()
         assert await poller.gone()
-        await eventually(lambda: len(server.eio.sockets) == 1)
+        await until(lambda: len(server.eio.sockets) == 1)
         await useful.send('42["message",1]')
         assert await useful.recv() == '42["message-back",1]'
         await useful.close()
@@ -208,7 +209,7 @@ async def test_a_bad_packet_closes_the_connection_at_once(packet):
         if packet == '451-["x"]':
             await websocket.send('42["message"]')
         await assert_closed(websocket)
-        await eventually(lambda: called)
+        await until(lambda: called)
         assert called == ["transport error"]
         assert server.stats.protocol_errors == 1
 
@@ -223,7 +224,7 @@ async def test_a_bad_packet_in_a_post_closes_the_session_at_once(packet):
         status, _ = await poller.post(packet + '\x1e42["message"]' if packet == '451-["x"]' else packet)
         assert status == 400
         assert await poller.gone()
-        await eventually(lambda: not server.manager.books)
+        await until(lambda: not server.manager.books)
 
 
 async def test_packets_before_connecting_close_the_connection():
@@ -294,7 +295,7 @@ async def test_a_message_past_the_limit_closes_the_websocket():
             await websocket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
-        await eventually(lambda: server.stats.closed == {"transport error": 1})
+        await until(lambda: server.stats.closed == {"transport error": 1})
 
 
 async def test_what_is_sent_while_connecting_waits_for_the_answer():
@@ -317,11 +318,11 @@ async def test_what_is_sent_while_connecting_waits_for_the_answer():
         for number in range(5):
             await websocket.send(f'42["x",{number}]')
         await websocket.send("41")
-        await eventually(
+        await until(
             lambda: any(pending.packets[5:] for s in server.eio.sockets.values() for pending in s.connecting)
         )
         gate.set()
-        await eventually(lambda: len(order) == 7)
+        await until(lambda: len(order) == 7)
         assert order == ["connect", 0, 1, 2, 3, 4, "client disconnect"]
         await websocket.close()
 
