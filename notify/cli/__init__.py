@@ -25,7 +25,7 @@ class Commands(LazyGroup):
         "token": "Create a token for a user.",
         "inbox": "Show a user's inbox, mark its entries, or recount it.",
         "keys": "Create, list and revoke API keys.",
-        "cluster": "Look after what the nodes share.",
+        "cluster": "Manage the secret that the nodes share.",
         "settings": "Show every setting with its value and meaning.",
         "doctor": "Check what a node needs, and report what is wrong.",
         "completion": "Print the shell script that completes these commands.",
@@ -35,7 +35,7 @@ class Commands(LazyGroup):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(notify.__version__, "-V", "--version", prog_name=PROGRAM)
 def cli() -> None:
-    """Real-time notifications: POST once, every tab and phone has it.
+    """Real-time notifications: POST once, and every tab and phone has it.
 
     Start with `notify dev`, which runs everything on this machine, with a demo page.
     """

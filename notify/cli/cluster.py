@@ -15,7 +15,7 @@ def cluster() -> None:
     """Look after what the nodes share.
 
     It is in the Redis of NOTIFY_REDIS_URL, else the embedded server in NOTIFY_DATA_DIR, else that of a
-    `make dev` running here.
+    `notify dev` running here.
     """
 
 

@@ -64,7 +64,7 @@ class Options:
 def dev(nodes: int, port: int | None, data_dir: Path | None, no_demo: bool) -> int:
     """Run everything on this machine: a Valkey, two nodes, and a page that shows what they do.
 
-    Secrets are generated once and kept in the data directory, so what you build against it keeps working.
+    Secrets are generated once and kept in the data directory, so programs that use them keep working.
     Ctrl-C stops everything. Other NOTIFY_* variables are passed on to the nodes.
     """
     options = Options(nodes=nodes, port=port, data_dir=data_dir, demo=not no_demo)

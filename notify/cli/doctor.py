@@ -40,7 +40,7 @@ def _origins(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> t
 @click.option(
     "--token",
     envvar="NOTIFY_TOKEN",
-    help="A client's token. Better set NOTIFY_TOKEN, which other users cannot see.",
+    help="A client's token. Prefer NOTIFY_TOKEN: others on this machine can see a command line.",
 )
 @click.option(
     "--origin",

@@ -76,7 +76,7 @@ def inbox(
     notify inbox ada --check
 
     Like `notify keys`, it works on Redis directly: the one in NOTIFY_REDIS_URL, else the embedded server in
-    NOTIFY_DATA_DIR, else that of a `make dev` running here. All of the user's connections are told of marks.
+    NOTIFY_DATA_DIR, else that of a `notify dev` running here. All connections of the user are told of marks.
     """
     fault = user_id_fault(user)
     if fault is not None:

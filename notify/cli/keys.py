@@ -24,7 +24,7 @@ def keys() -> None:
     """Create, list and revoke API keys.
 
     Keys are kept in Redis, so every node knows them without a restart: in the Redis of NOTIFY_REDIS_URL, else
-    the embedded server in NOTIFY_DATA_DIR, else that of a `make dev` running here.
+    the embedded server in NOTIFY_DATA_DIR, else that of a `notify dev` running here.
     """
 
 

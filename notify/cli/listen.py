@@ -31,7 +31,7 @@ HOPELESS = ("token_", "forbidden", "unauthorized")
 @click.option(
     "--token",
     envvar="NOTIFY_TOKEN",
-    help="Token of the user. Better set NOTIFY_TOKEN, which other users cannot see.",
+    help="Token of the user. Prefer NOTIFY_TOKEN: others on this machine can see a command line.",
 )
 @click.option(
     "--user", metavar="ID", help="Instead of --token: sign one for this user with NOTIFY_JWT_SECRET."

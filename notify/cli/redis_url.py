@@ -30,7 +30,7 @@ def found_url(settings: Settings) -> str:
         {
             "NOTIFY_REDIS_URL": [
                 "Set this, or set NOTIFY_DATA_DIR to the directory of a running embedded server: there is "
-                f"none in {settings.data_dir}, and no `make dev` runs in this directory or one above it."
+                f"none in {settings.data_dir}, and no `notify dev` runs in this directory or one above it."
             ]
         }
     )

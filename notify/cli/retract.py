@@ -18,7 +18,7 @@ def retract(ids: tuple[str, ...], url: str, key: str | None) -> int:
     \b
     notify retract ntf_01KAR2V5J8Z4M7Q3T6W9Y1B5D8
 
-    What is scheduled is cancelled; what was sent leaves inboxes and screens. Once more is no error.
+    What is scheduled is cancelled; what was sent leaves inboxes and screens. Retracting twice is no error.
     """
     return asyncio.run(_retracted(url, needed(key), ids))
 

@@ -78,7 +78,9 @@ class JsonObject(click.ParamType[dict[str, Any]]):
     help="HTTP API.",
 )
 @click.option(
-    "--key", envvar="NOTIFY_API_KEY", help="API key. Better set NOTIFY_API_KEY, which other users cannot see."
+    "--key",
+    envvar="NOTIFY_API_KEY",
+    help="API key. Prefer NOTIFY_API_KEY: others on this machine can see a command line.",
 )
 def send(
     source: str | None,

@@ -13,7 +13,7 @@ from notify.cli.api import Api, needed, on_api
 
 @click.command()
 @click.argument("notification_id", metavar="ID")
-@click.option("--recipients", is_flag=True, help="List those whose inboxes have it, too.")
+@click.option("--recipients", is_flag=True, help="Also list the users whose inboxes have it.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the HTTP API answers.")
 @on_api
 def show(notification_id: str, recipients: bool, as_json: bool, url: str, key: str | None) -> None:

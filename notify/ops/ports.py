@@ -32,9 +32,9 @@ async def open_port(
 ) -> int:
     """Listen for `application`; the port, which is not `number` where that is 0.
 
-    Leaving `stack` closes the listener, the connections, and then that. `front` puts a
-    protocol of its own before HTTP. Requests under way get `shutdown_s` to finish, unless somebody is in a
-    hurry; before, when nobody connects any more, `ending` ends those that would not end by themselves.
+    Leaving `stack` closes the listener, calls `ending` for connections that would not end by themselves,
+    gives requests under way `shutdown_s` to finish, unless somebody is in a hurry, and then closes the rest.
+    `front` puts a protocol of its own before HTTP.
     Raises CannotListen, which names the settings by their `prefix`.
     """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_s)

@@ -1,4 +1,4 @@
-"""What the store counts. Plain integers, added to on hot paths; ops/metrics.py names them for Prometheus."""
+"""What is counted of commands to Redis: plain integers, which ops/metrics.py names for Prometheus."""
 
 from __future__ import annotations
 

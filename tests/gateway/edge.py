@@ -19,7 +19,7 @@ from notify.gateway.socketio.server import SocketServer
 PATIENCE_S = 30.0
 
 
-class RouteWrapper:
+class Edge:
     """Where a server listens, with clients for it."""
 
     def __init__(self, address: tuple[str, int], session: aiohttp.ClientSession, path: str) -> None:
@@ -63,7 +63,7 @@ class RouteWrapper:
 class Poller:
     """A long-polling session, request by request."""
 
-    def __init__(self, edge: RouteWrapper, opened: dict[str, Any]) -> None:
+    def __init__(self, edge: Edge, opened: dict[str, Any]) -> None:
         self.edge = edge
         self.opened = opened
         self.query = f"EIO=4&transport=polling&sid={opened['sid']}"
@@ -96,7 +96,7 @@ def polling(engine: Engine, poller: Poller) -> Polling:
 
 
 @asynccontextmanager
-async def running(server: SocketServer | Engine, **runner_options: Any) -> AsyncIterator[RouteWrapper]:
+async def running(server: SocketServer | Engine, **runner_options: Any) -> AsyncIterator[Edge]:
     """Serve until the block is left. Nothing of any connection may be left then."""
     app = web.Application()
     server.attach(app)
@@ -106,7 +106,7 @@ async def running(server: SocketServer | Engine, **runner_options: Any) -> Async
     path = "socket.io" if isinstance(server, SocketServer) else "engine.io"
     try:
         async with aiohttp.ClientSession() as session:
-            yield RouteWrapper(runner.addresses[0], session, path)
+            yield Edge(runner.addresses[0], session, path)
     finally:
         await runner.cleanup()
         assert_nothing_left(server)
