@@ -14,7 +14,7 @@ import re
 from typing import Final
 
 from notify.domain.channel import OWN_NAMESPACE_PREFIX
-from notify.domain.notification import RESERVED_EVENTS
+from notify.domain.notifications.notification import RESERVED_EVENTS
 
 MAX_NAME: Final = 256
 """Characters (not bytes) in a user id, a room name or a pattern."""

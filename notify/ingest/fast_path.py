@@ -12,7 +12,13 @@ from typing import Any
 from notify.domain.channel import OWN_NAMESPACE_PREFIX
 from notify.domain.moments import parsed
 from notify.domain.names import event_name_fault, namespace_fault, room_name_fault, user_id_fault
-from notify.domain.notification import DEFAULT_EVENT, DEFAULT_TTL_S, Notification, Target, inbox_fault
+from notify.domain.notifications.notification import (
+    DEFAULT_EVENT,
+    DEFAULT_TTL_S,
+    Notification,
+    Target,
+    inbox_fault,
+)
 from notify.ingest.fields import too_deep, url_fault
 from notify.ingest.schemas import (
     MAX_ROOMS,

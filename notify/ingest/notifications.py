@@ -14,7 +14,7 @@ from aiohttp import web
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import BadRequest, FieldError, Invalid, NotifyError, TooLarge
 from notify.domain.moments import timestamp
-from notify.domain.notification import MAX_AHEAD_MS, Accepted, Notification
+from notify.domain.notifications.notification import MAX_AHEAD_MS, Accepted, Notification
 from notify.ingest import fast_path
 from notify.ingest.http.body import BodyReader, parse
 from notify.ingest.http.problems import CONTENT_TYPE, is_ours_to_retry, none_accepted, pointer, problem

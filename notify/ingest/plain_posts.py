@@ -19,7 +19,7 @@ from aiohttp.http import SERVER_SOFTWARE
 
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import Invalid, NotifyError
-from notify.domain.notification import Accepted, Notification
+from notify.domain.notifications.notification import Accepted, Notification
 from notify.ingest import fast_path
 from notify.ingest.http.body import MAX_CONTAINERS
 from notify.ingest.http.plain_head import PlainHeads

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, post_load, validates_schema
 from marshmallow.validate import OneOf
 
 from notify.domain.api_key import ApiKey
-from notify.domain.receipts import (
+from notify.domain.notifications.receipts import (
     DEFAULT_RECIPIENTS_LISTED,
     MAX_RECIPIENTS_LISTED,
     Receipts,

@@ -15,7 +15,7 @@ from marshmallow.validate import OneOf
 from notify.domain import names
 from notify.domain.channel import owner_of
 from notify.domain.errors import FieldError, Invalid
-from notify.domain.notification import (
+from notify.domain.notifications.notification import (
     DEFAULT_EVENT,
     DEFAULT_TTL_S,
     MAX_AHEAD_MS,

@@ -11,7 +11,7 @@ from notify.domain.errors import NotFound
 from notify.domain.inbox import State
 from notify.domain.message import NO_TRACE
 from notify.domain.moments import timestamp
-from notify.domain.receipts import Receipts, RecipientPage, Standing, cursor, page_of
+from notify.domain.notifications.receipts import Receipts, RecipientPage, Standing, cursor, page_of
 from notify.service.inboxes import shown_time
 from notify.service.stats import ServiceStats
 from notify.store.inbox import Inbox

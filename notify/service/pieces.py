@@ -12,7 +12,7 @@ from notify.domain.channel import Channel
 from notify.domain.errors import Invalid
 from notify.domain.message import tail
 from notify.domain.moments import timestamp
-from notify.domain.notification import Accepted, Notification
+from notify.domain.notifications.notification import Accepted, Notification
 from notify.store.inbox import ToInbox
 from notify.store.keys import IDEMPOTENCY_TTL_S
 from notify.store.log import Entry

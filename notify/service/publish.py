@@ -13,10 +13,10 @@ import structlog
 from notify.domain.channel import Channel
 from notify.domain.errors import Forbidden, InFlight, KeyReused, NotifyError
 from notify.domain.message import NO_TRACE, tail
-from notify.domain.notification import DEFAULT_TTL_S, RESERVED_EVENTS, Accepted, Notification
-from notify.domain.notification_id import derived_id, new_id
+from notify.domain.notifications.notification import DEFAULT_TTL_S, RESERVED_EVENTS, Accepted, Notification
+from notify.domain.notifications.notification_id import derived_id, new_id
+from notify.domain.notifications.plan import Plan
 from notify.domain.offset import Offset
-from notify.domain.plan import Plan
 from notify.service.pieces import PIECE, Once, pieces, record_of
 from notify.service.stats import ServiceStats
 from notify.store.idempotency import IdempotencyKeys

@@ -27,7 +27,7 @@ from notify.domain.inbox import (
     State,
 )
 from notify.domain.message import NO_TRACE
-from notify.domain.notification_id import PREFIX
+from notify.domain.notifications.notification_id import PREFIX
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.redis.commands import Argument

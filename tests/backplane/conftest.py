@@ -17,7 +17,7 @@ from notify.backplane.stats import BackplaneStats
 from notify.backplane.subscriber import MAX_MESSAGE_BYTES, Subscriber
 from notify.domain.channel import Channel
 from notify.domain.errors import Unavailable
-from notify.domain.notification import Notification, Target
+from notify.domain.notifications.notification import Notification, Target
 from notify.protocol.engineio import Wire
 from notify.redis.client import Redis
 from notify.redis.connector import Connector

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from notify.domain.notification import Notification, Target
+from notify.domain.notifications.notification import Notification, Target
 from notify.store.inbox import Inbox
 from notify.store.keys import Keys
 from notify.store.notifications.retractions import Retractions

@@ -9,7 +9,7 @@ import pytest
 
 from notify.backplane import canary
 from notify.domain.errors import NotifyError, Unavailable
-from notify.domain.notification import Notification, Target
+from notify.domain.notifications.notification import Notification, Target
 from notify.service.publish import Idempotency
 from tests.backplane.conftest import EncodingServer, offsets, subscribe_by, titles, to_room, to_user
 from tests.support.waiting import until

@@ -19,8 +19,8 @@ from statistics import median
 from notify.domain.channel import Channel
 from notify.domain.errors import NotifyError
 from notify.domain.inbox import Mark, Query
-from notify.domain.notification import Accepted, Notification, Target
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification import Accepted, Notification, Target
+from notify.domain.notifications.notification_id import new_id
 from notify.domain.offset import Offset
 from notify.redis import scripts
 from notify.redis.client import Redis

@@ -14,7 +14,7 @@ from notify.domain.channel import Channel
 from notify.domain.errors import NotifyError
 from notify.domain.inbox import Mark, Query
 from notify.domain.message import tail
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification_id import new_id
 from notify.redis.client import Redis
 from notify.redis.connector import Connector
 from notify.redis.stats import RedisStats

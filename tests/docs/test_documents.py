@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notify.domain import errors
-from notify.domain.notification import RESERVED_EVENTS
+from notify.domain.notifications.notification import RESERVED_EVENTS
 from notify.ingest.openapi.document import document
 from tests.docs.blocks import DOCUMENTS, ROOT
 

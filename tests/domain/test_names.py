@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.domain import names
-from notify.domain.notification import RESERVED_EVENTS
+from notify.domain.notifications.notification import RESERVED_EVENTS
 
 RULES: list[Callable[[object], str | None]] = [
     names.user_id_fault,

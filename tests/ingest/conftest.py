@@ -18,9 +18,9 @@ from aiohttp import web
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import Invalid, NotifyError
 from notify.domain.inbox import Counts, KnownRev, Mark, MarkResult, Page, Query, Snapshot
-from notify.domain.notification import Accepted, Notification
+from notify.domain.notifications.notification import Accepted, Notification
+from notify.domain.notifications.receipts import Receipts, RecipientPage, Standing
 from notify.domain.presence import Presence, Reached
-from notify.domain.receipts import Receipts, RecipientPage, Standing
 from notify.ingest.http.malformed import MalformedRequests
 from notify.ingest.http.request_ids import RequestIds
 from notify.ingest.notifications import MAX_FANOUT_BYTES

@@ -11,7 +11,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from notify.domain.errors import Invalid
-from notify.domain.notification import RESERVED_EVENTS
+from notify.domain.notifications.notification import RESERVED_EVENTS
 from notify.ingest import fast_path
 from notify.ingest.openapi import examples
 from notify.ingest.schemas import NOTIFICATION, PRIORITIES, load

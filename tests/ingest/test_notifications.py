@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notify.domain.errors import InFlight, Invalid, KeyReused, TooMany, Unavailable
-from notify.domain.notification import Notification, Target
+from notify.domain.notifications.notification import Notification, Target
 from notify.service.publish import Idempotency
 from tests.ingest.conftest import GOOD, MAX_PAYLOAD, Api, Recorder
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notify.domain.receipts import MAX_RECIPIENTS_LISTED, cursor, parse_cursor
+from notify.domain.notifications.receipts import MAX_RECIPIENTS_LISTED, cursor, parse_cursor
 from tests.ingest.conftest import Api
 
 

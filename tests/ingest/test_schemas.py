@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from notify.domain.errors import Invalid
-from notify.domain.notification import DEFAULT_TTL_S, RESERVED_EVENTS, Notification, Target
+from notify.domain.notifications.notification import DEFAULT_TTL_S, RESERVED_EVENTS, Notification, Target
 from notify.ingest import fast_path
 from notify.ingest.schemas import BATCH, NOTIFICATION, load
 

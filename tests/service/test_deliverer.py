@@ -12,8 +12,8 @@ import pytest
 from notify.domain.errors import Invalid, NotifyError, Unavailable
 from notify.domain.inbox import Counts, Query
 from notify.domain.moments import timestamp
-from notify.domain.notification import Accepted, Notification, Target
-from notify.domain.plan import KEPT_MS, Plan
+from notify.domain.notifications.notification import Accepted, Notification, Target
+from notify.domain.notifications.plan import KEPT_MS, Plan
 from notify.service.deliverer import Deliverer
 from notify.service.pieces import PIECE
 from notify.service.publish import Idempotency, Publisher

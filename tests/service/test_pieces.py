@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from notify.domain.message import Message
-from notify.domain.notification import Accepted, Notification, Target
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification import Accepted, Notification, Target
+from notify.domain.notifications.notification_id import new_id
 from notify.service.pieces import PIECE, Once, pieces
 from notify.store.log import Entry
 

@@ -15,7 +15,7 @@ from notify.domain.channel import Channel
 from notify.domain.errors import NotifyError
 from notify.domain.inbox import Counts, Query
 from notify.domain.message import Message, tail
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification_id import new_id
 from notify.domain.offset import Offset
 from notify.redis.client import Redis
 from notify.redis.connector import Connector

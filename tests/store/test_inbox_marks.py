@@ -9,7 +9,7 @@ import pytest
 
 from notify.domain.errors import Invalid
 from notify.domain.inbox import Counts, Mark, MarkResult, Query, State
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification_id import new_id
 from tests.store.inboxes import HOUR_MS, Inboxes
 
 NOBODYS = new_id(1)

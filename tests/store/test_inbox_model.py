@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from notify.domain.inbox import MARKS, Mark, Page, Query, Status
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification_id import new_id
 from tests.store.inbox_model import ModelEntry, ModelInbox, taken_apart
 from tests.store.inboxes import HOUR_MS, Inboxes
 from tests.support.valkey import Valkey

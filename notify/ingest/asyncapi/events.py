@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from notify.domain.notification import DEFAULT_EVENT
+from notify.domain.notifications.notification import DEFAULT_EVENT
 from notify.ingest.asyncapi.schemas import (
     ChangedSchema,
     ExpiringSchema,

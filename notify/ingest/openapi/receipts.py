@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields
 from marshmallow.validate import OneOf
 
-from notify.domain.receipts import MAX_RECIPIENTS_LISTED
+from notify.domain.notifications.receipts import MAX_RECIPIENTS_LISTED
 from notify.ingest.openapi.operation import answer, done, refusals
 from notify.ingest.openapi.responses import ID, Answer
 from notify.ingest.receipts import NOTIFICATION_PATH, NotificationPath, ReceiptsQuery

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from notify.domain.notification_id import PREFIX
+from notify.domain.notifications.notification_id import PREFIX
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.keys import Keys

@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from notify.domain.channel import Channel, owner_of
-from notify.domain.plan import Plan
+from notify.domain.notifications.plan import Plan
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.redis.commands import Argument

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from notify.domain.errors import NotifyError
-from notify.domain.plan import Plan
+from notify.domain.notifications.plan import Plan
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.keys import Keys

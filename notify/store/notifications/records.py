@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from notify.domain.notification_id import PREFIX, created_ms_of
-from notify.domain.receipts import NotificationStatus, Standing
+from notify.domain.notifications.notification_id import PREFIX, created_ms_of
+from notify.domain.notifications.receipts import NotificationStatus, Standing
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.keys import RECORD_KEPT_MS, Keys

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from notify.domain.message import NO_TRACE
-from notify.domain.notification_id import PREFIX
+from notify.domain.notifications.notification_id import PREFIX
 from notify.redis import scripts
 from notify.redis.client import Redis
 from notify.store.clock import fresh_epoch

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from jsonschema import Draft202012Validator
 
-from notify.domain.notification import DEFAULT_EVENT, RESERVED_EVENTS
+from notify.domain.notifications.notification import DEFAULT_EVENT, RESERVED_EVENTS
 from notify.gateway import events, inbox
 from notify.ingest.asyncapi.document import document, key_of
 from notify.ingest.asyncapi.events import EVENTS, Event

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from notify.domain.errors import NotifyError
-from notify.domain.notification_id import new_id
+from notify.domain.notifications.notification_id import new_id
 from notify.store.notifications.due import Due, Item
 from tests.store.inboxes import HOUR_MS, Inboxes
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from notify.domain.errors import Unavailable
-from notify.domain.notification import Accepted, Notification, Target
-from notify.domain.notification_id import new_id
-from notify.domain.plan import Plan
+from notify.domain.notifications.notification import Accepted, Notification, Target
+from notify.domain.notifications.notification_id import new_id
+from notify.domain.notifications.plan import Plan
 from notify.store.notifications.due import Due
 from notify.store.notifications.plans import DELIVER, Plans
 from tests.store.inboxes import HOUR_MS, Inboxes

@@ -6,7 +6,7 @@ import pytest
 
 from notify.domain.channel import Channel
 from notify.domain.inbox import Mark
-from notify.domain.notification_id import created_ms_of, new_id
+from notify.domain.notifications.notification_id import created_ms_of, new_id
 from notify.store.notifications.record import NewRecord, Record
 from notify.store.notifications.records import Records
 from tests.store.inboxes import HOUR_MS, Inboxes

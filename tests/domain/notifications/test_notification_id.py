@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ulid import ULID
 
-from notify.domain.notification_id import derived_id, new_id
+from notify.domain.notifications.notification_id import derived_id, new_id
 
 NOW_MS = 1_795_000_000_123
 

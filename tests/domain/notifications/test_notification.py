@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.domain.channel import Channel, owner_of
-from notify.domain.notification import Target
+from notify.domain.notifications.notification import Target
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), max_size=4).map(tuple)
 TARGETS = st.builds(Target, users=NAMES, rooms=NAMES, all=st.booleans())

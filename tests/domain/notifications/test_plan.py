@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify.domain.notification import MAX_AHEAD_MS, Accepted, Notification, Target
-from notify.domain.plan import KEPT_MS, Plan
+from notify.domain.notifications.notification import MAX_AHEAD_MS, Accepted, Notification, Target
+from notify.domain.notifications.plan import KEPT_MS, Plan
 
 NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4), max_size=3)
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=4)

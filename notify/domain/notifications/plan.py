@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from notify.domain.notification import Accepted, Notification, Target
+from notify.domain.notifications.notification import Accepted, Notification, Target
 
 VERSION = 1
 KEPT_MS = 24 * 3600 * 1000
