@@ -105,7 +105,7 @@ class Moves:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, sid: str, *, address: str) -> MovingProbe:
-        """Ask a session's node whether it may move here. Raises `Refused`."""
+        """Ask a session's node whether it may move here. Raises `Refused`, with `TAKEN` as that node says."""
         if len(sid) != self._sid_length or not sid.isascii():
             raise Refused(UNKNOWN_SID)
         if not self._takes_more() or self._asking + len(self._probes) >= self._most:
@@ -199,7 +199,9 @@ class MovingProbe:
         elif text == "2probe" and not self._probed:
             self._probed = True
             self._moves.run(self._answer())
-        elif text == "5" and self._answered and not self._over:
+        elif text == "5" and self._probed and not self._over:
+            if not self._answered:
+                self._go_ahead()  # it has not waited for that
             self._bucket.discard(self)
             self._packets = []
             self.websocket.pause_reading()
@@ -263,11 +265,15 @@ class MovingProbe:
         try:
             await call(self._link, Kind.PROBE, self._sid)
         except (LinkLost, Refused):
-            self._stay()
+            if self._packets is None:
+                self._stay()
             return
-        if not self._over:
-            self._answered = True
-            self.websocket.write(PROBE_ANSWER)
+        if not self._over and not self._answered:
+            self._go_ahead()
+
+    def _go_ahead(self) -> None:
+        self._answered = True
+        self.websocket.write(PROBE_ANSWER)
 
     async def _move(self) -> None:
         outcome = "lost"

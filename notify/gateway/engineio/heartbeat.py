@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import ceil
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from notify.gateway.engineio.timers import Bucket, Wheel
 
@@ -23,6 +24,14 @@ class Beating(Protocol):
 
     def ping_timed_out(self) -> None:
         """The peer did not answer in time."""
+
+
+class Beat(NamedTuple):
+    """Where in its rhythm a connection is, wherever it goes on."""
+
+    awaiting_pong: bool
+    left_s: float
+    """Until its next PING is due, or its PONG."""
 
 
 class Heartbeat:
@@ -48,11 +57,23 @@ class Heartbeat:
         connection.awaiting_pong = False
         connection.bucket = self._wheel.add(connection, self._interval_s)
 
-    def beat(self, connection: Beating) -> None:
-        """Send a PING at once: the connection comes from elsewhere, and nobody knows when it had its last."""
-        connection.awaiting_pong = True
-        connection.bucket = self._wheel.add(connection, self._timeout_ticks * self._wheel.tick_s)
-        connection.ping()
+    def beat_of(self, connection: Beating) -> Beat:
+        """Where a connection is, which goes on elsewhere."""
+        if connection.bucket is None:
+            return Beat(connection.awaiting_pong, 0.0)
+        due = connection.bucket.tick * self._wheel.tick_s
+        return Beat(connection.awaiting_pong, max(0.0, due - asyncio.get_running_loop().time()))
+
+    def resume(self, connection: Beating, beat: Beat | None) -> None:
+        """Go on with a connection that comes from elsewhere. None: nobody knows, so it is sent a PING."""
+        timeout_s = self._timeout_ticks * self._wheel.tick_s
+        connection.awaiting_pong = beat is None or beat.awaiting_pong
+        delay_s = timeout_s
+        if beat is not None:
+            delay_s = min(beat.left_s, timeout_s if beat.awaiting_pong else self._interval_s)
+        connection.bucket = self._wheel.add(connection, delay_s)
+        if beat is None:
+            connection.ping()
 
     def pong(self, connection: Beating) -> None:
         """The peer has answered. One that answers unasked changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Protocol
 
 import engineio
@@ -15,6 +16,7 @@ from notify.gateway.engineio.socket import EngineSocket
 from notify.gateway.engineio.transports.hand_over import HandedOver, hand_over
 from notify.gateway.engineio.transports.http_polling import HttpPoll, HttpPost, poll_response
 from notify.gateway.engineio.transports.last_polls import LastPolls
+from notify.gateway.engineio.transports.moved_away import MovedAway
 from notify.gateway.engineio.transports.polling import Poll, Polling, Post, SessionOver, TooLarge
 from notify.gateway.engineio.transports.upgrade import Probe, Unwanted
 from notify.gateway.engineio.transports.websocket import WebSocketOwner, WebSocketProtocol
@@ -23,6 +25,7 @@ from notify.gateway.http.errors import (
     BAD_HANDSHAKE_METHOD,
     BAD_REQUEST,
     FORBIDDEN,
+    TAKEN,
     UNKNOWN_SID,
     UNKNOWN_TRANSPORT,
     UNSUPPORTED_PROTOCOL_VERSION,
@@ -58,7 +61,7 @@ class Moves(Protocol):
     """How sessions come here from other nodes (`HttpEdge.moves`)."""
 
     async def begin(self, sid: str, *, address: str) -> MovingProbe:
-        """Ask a session's node whether it may come. Raises `Refused`."""
+        """Ask a session's node whether it may come. Raises `Refused`; `TAKEN` for one websocket too many."""
 
 
 class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
@@ -71,6 +74,7 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
     heartbeat: Heartbeat
     last_polls: LastPolls
     limits: HandshakeLimits
+    moved_away: MovedAway
     proxies: TrustedProxies
     receiver: Receiver[Any]
     sockets: dict[str, EngineSocket]
@@ -179,6 +183,14 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
         socket = self.sockets.get(sid)
         return None if socket is None or socket.reason is not None else socket
 
+    async def _settled(self, sid: str) -> EngineSocket | None:
+        """The session, if it is open here. While it is about to go to another node, wait until it has."""
+        socket = self._open_socket(sid)
+        while socket is not None and socket.probe is not None and socket.probe.decision is not None:
+            await asyncio.wait((socket.probe.decision,))
+            socket = self._open_socket(sid)
+        return socket
+
     def _node_of(self, sid: str) -> Node:
         """Where the session is: here, when nobody else can have it."""
         if self.elsewhere is None or sid.startswith(self.mark):
@@ -192,13 +204,17 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
         tells it which.
         """
         if self._node_of(sid) is self:
+            if sid in self.moved_away and self._asks_for_websocket(request):
+                return self._one_too_many(request)
             raise Refused(UNKNOWN_SID)
         try:
             if self.moves is None or not self._asks_for_websocket(request):
                 raise Refused(BAD_REQUEST)
             probe = await self.moves.begin(sid, address=self.proxies.address(request))
-        except Refused:
+        except Refused as refused:
             self.stats.upgrades_elsewhere += 1
+            if refused.code == TAKEN:
+                return self._one_too_many(request)
             raise
         try:
             probe.websocket = hand_over(
@@ -214,7 +230,7 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
 
     async def poll(self, sid: str, poll: Poll) -> bytes:
         """The next packets of a session of this node. Raises `Refused`."""
-        socket = self._open_socket(sid)
+        socket = await self._settled(sid)
         if socket is None:
             body = self.last_polls.next(sid)
             if body is None:
@@ -232,7 +248,7 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
 
     async def post(self, sid: str, post: Post) -> None:
         """Take the packets that a client posts to a session of this node. Raises `Refused`."""
-        socket = self._open_socket(sid)
+        socket = await self._settled(sid)
         if socket is None:
             raise Refused(UNKNOWN_SID)
         if socket.polling is None:
@@ -260,9 +276,7 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
         if not self._asks_for_websocket(request):
             return refuse(self.cors, request, BAD_REQUEST)
         if socket.websocket is not None or socket.probe is not None:
-            # After the handshake, as the protocol asks: the one that is there is not disturbed.
-            hand_over(request, Unwanted(), max_message_bytes=1024, max_frames=1024).close()
-            return HandedOver()
+            return self._one_too_many(request)
         probe = Probe(socket)
         try:
             probe.websocket = hand_over(
@@ -275,6 +289,11 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
             probe.discard()
             raise
         socket.probe = probe
+        return HandedOver()
+
+    def _one_too_many(self, request: web.Request) -> web.StreamResponse:
+        """Close a websocket, after its handshake as the protocol asks. The other one is not disturbed."""
+        hand_over(request, Unwanted(), max_message_bytes=1024, max_frames=1024).close()
         return HandedOver()
 
     def _cookie_header(self, sid: str) -> str:

@@ -16,7 +16,7 @@ from notify.gateway.engineio.bounds.unconnected import Unconnected
 from notify.gateway.engineio.default_receiver import DefaultReceiver
 from notify.gateway.engineio.flusher import Flusher
 from notify.gateway.engineio.handlers import Handlers
-from notify.gateway.engineio.heartbeat import Heartbeat
+from notify.gateway.engineio.heartbeat import Beat, Heartbeat
 from notify.gateway.engineio.http_edge import HttpEdge
 from notify.gateway.engineio.options import check_options
 from notify.gateway.engineio.packet import OpenPackets, message_wire
@@ -24,6 +24,7 @@ from notify.gateway.engineio.receiver import Receiver
 from notify.gateway.engineio.socket import MOVED, EngineSocket
 from notify.gateway.engineio.timers import Wheel
 from notify.gateway.engineio.transports.last_polls import LastPolls
+from notify.gateway.engineio.transports.moved_away import MovedAway
 from notify.gateway.engineio.transports.websocket import WebSocketProtocol
 from notify.gateway.http.cors import AllowedOrigins, Cors
 from notify.gateway.http.proxies import TrustedProxies
@@ -100,6 +101,8 @@ class Engine(HttpEdge):
         """Ended, while a disconnect handler still runs: their sessions can be read."""
         self.last_polls = LastPolls(keep_s=self.ping_timeout)
         """Of sessions that we have ended: what the client's next polls are to be answered."""
+        self.moved_away = MovedAway(keep_s=upgrade_timeout)
+        """Sessions that have just gone to other nodes: who comes for them is told so."""
         self.send_buffer_limit = send_buffer_limit
         self.upgrade_timeout_s = upgrade_timeout
         self.proxies = TrustedProxies(trusted_proxies)
@@ -208,14 +211,23 @@ class Engine(HttpEdge):
         self.stats.websocket_connections += 1
 
     def adopt(
-        self, socket: EngineSocket, websocket: WebSocketProtocol, wires: Sequence[Wire], *, held: bool
+        self,
+        socket: EngineSocket,
+        websocket: WebSocketProtocol,
+        wires: Sequence[Wire],
+        *,
+        beat: Beat | None,
+        held: bool,
     ) -> None:
-        """A session has come from another node, with what was not sent there: see `EngineSocket.arrive`."""
+        """A session has come from another node, with what was not sent there: see `EngineSocket.arrive`.
+
+        `beat`: where its heartbeat was; None when the other node has not said so.
+        """
         self.sockets[socket.sid] = socket
         self.stats.upgrades += 1
         self.stats.websocket_connections += 1
         socket.arrive(websocket, wires, held=held)
-        self.heartbeat.beat(socket)
+        self.heartbeat.resume(socket, beat)
 
     def release_moved(self, socket: EngineSocket) -> None:
         """A long-polling session has gone to another node: nothing of it stays here, and nobody is told."""
@@ -224,6 +236,7 @@ class Engine(HttpEdge):
         if self.sockets.pop(socket.sid, None) is not None:
             self.stats.polling_connections -= 1
             self.stats.closed[MOVED] += 1
+            self.moved_away.add(socket.sid)
         socket.depart()
 
     def keep_last_polls(self, sid: str, bodies: Sequence[bytes]) -> None:
@@ -300,6 +313,7 @@ class Engine(HttpEdge):
         self.heartbeat.stop()
         self.deadlines.stop()
         self.last_polls.stop()
+        self.moved_away.stop()
         await self.handlers_in_flight.close(grace_s=SHUTDOWN_GRACE_S)
         if self._closing:
             # What websockets have still to send, and their peers to end: they time out by themselves.

@@ -27,6 +27,8 @@ class UpgradeProbe(Protocol):
 
     answered: bool
     """The client has been told to go ahead: from now on polls must not wait."""
+    decision: asyncio.Future[None] | None
+    """Set once the client has gone over to another node: requests wait until it is done."""
 
     def leave_when_complete(self, frames: bytes) -> None:
         """The session is over: once the client has gone over, write the frames, and end the stream."""

@@ -18,6 +18,8 @@ from notify.gateway.http.cors import Cors
     UNSUPPORTED_PROTOCOL_VERSION,
 ) = range(6)
 """The codes of a refused request; those of the reference implementation, which clients may know."""
+TAKEN = 100
+"""A session has, or is getting, a websocket. Nodes tell each other; a second one is closed."""
 _MESSAGES = (
     "Transport unknown",
     "Session ID unknown",
@@ -32,7 +34,7 @@ class Refused(Exception):
     """A request of a session is refused: with which code, in which words, and with which status."""
 
     def __init__(self, code: int, message: str | None = None, *, status: int = 400) -> None:
-        super().__init__(message or _MESSAGES[code])
+        super().__init__(message or ("The session has a websocket" if code == TAKEN else _MESSAGES[code]))
         self.code = code
         self.status = status
 

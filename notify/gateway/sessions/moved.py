@@ -15,6 +15,7 @@ from notify.backplane.membership import Member
 from notify.domain.channel import Channel
 from notify.domain.offset import Offset
 from notify.gateway.auth.authenticator import Identity
+from notify.gateway.engineio.heartbeat import Beat
 from notify.protocol.engineio import Wire
 
 
@@ -145,11 +146,13 @@ class Order:
 class HandedOver:
     """What goes with a session: packets that its client has not been sent, and acknowledgements under way.
 
-    Each acknowledgement is with the namespace of its member.
+    Each acknowledgement is with the namespace of its member. `beat`: where the heartbeat is; None from a node
+    of a release before this, which does not say so.
     """
 
     wires: Sequence[Wire]
     acks: Sequence[tuple[str, AckUnderWay]]
+    beat: Beat | None = None
 
     def encode(self) -> bytes:
         """As it travels."""
@@ -159,7 +162,8 @@ class HandedOver:
             for part in wire.parts
         ]
         acks = [(namespace, tuple(ack)) for namespace, ack in self.acks]
-        return orjson.dumps({"packets": packets, "acks": acks})
+        beat = None if self.beat is None else tuple(self.beat)
+        return orjson.dumps({"packets": packets, "acks": acks, "beat": beat})
 
     @classmethod
     def decode(cls, data: bytes) -> HandedOver:
@@ -170,6 +174,8 @@ class HandedOver:
                 Wire(part.encode() if isinstance(part, str) else memoryview(b64decode(part[0])))
                 for part in found["packets"]
             ]
-            return cls(wires, [(namespace, AckUnderWay(*ack)) for namespace, ack in found["acks"]])
-        except (KeyError, TypeError) as error:
+            acks = [(namespace, AckUnderWay(*ack)) for namespace, ack in found["acks"]]
+            beat = found.get("beat")
+            return cls(wires, acks, None if beat is None else Beat(bool(beat[0]), float(beat[1])))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ValueError("not a session") from error

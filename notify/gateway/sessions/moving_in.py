@@ -206,7 +206,7 @@ class Newcomer:
             acks.setdefault(namespace, []).append(ack)
         for member in members:
             into.manager.take_acks(member.sid, acks.get(member.namespace, []))
-        into.server.eio.adopt(socket, websocket, self._handed.wires, held=held)
+        into.server.eio.adopt(socket, websocket, self._handed.wires, beat=self._handed.beat, held=held)
         into.server.forget(socket)  # one that is in no namespace has to connect to one
         for member in members:
             if into.admission.expiry is not None:

@@ -20,7 +20,7 @@ from notify.backplane.membership import Member
 from notify.domain.errors import NotifyError
 from notify.gateway.engineio.server import Engine
 from notify.gateway.engineio.timers import Bucket
-from notify.gateway.http.errors import BAD_REQUEST, UNKNOWN_SID, Refused
+from notify.gateway.http.errors import BAD_REQUEST, TAKEN, UNKNOWN_SID, Refused
 from notify.gateway.sessions.expiry import Expiry
 from notify.gateway.sessions.moved import Description, HandedOver, MovedMember, Order
 from notify.gateway.sessions.rooms import Rooms
@@ -80,6 +80,7 @@ class Departure:
         "_taken",
         "answered",
         "asker",
+        "decision",
         "digest",
         "ended",
         "socket",
@@ -90,6 +91,7 @@ class Departure:
         self.asker = asker
         self.answered = False
         self.ended = False
+        self.decision: asyncio.Future[None] | None = None
         self.digest = ""
         """Of the description by which it may be taken; empty while it has not been cut."""
         self._held: list[Held] = []
@@ -117,6 +119,13 @@ class Departure:
         self._bucket.discard(self)
         if self.socket.probe is self:
             self.socket.probe = None
+        if self.decision is not None and not self.decision.done():
+            self.decision.set_result(None)
+
+    def gone_over(self) -> None:
+        """The client has: requests that still come wait until it is decided where the session is."""
+        if self.decision is None:
+            self.decision = asyncio.get_running_loop().create_future()
 
     @property
     def at_rest(self) -> bool:
@@ -184,12 +193,15 @@ class MovingOut:
         self._node_id = node_id
 
     def may_move(self, sid: str, asker: object) -> None:
-        """A websocket for the session has come to the node of `asker`. Raises `Refused`."""
+        """A websocket for the session has come to the node of `asker`. Raises `Refused`.
+
+        With `TAKEN` when the session has, or is getting, another one.
+        """
         socket = self._engine.sockets.get(sid)
         if not isinstance(socket, ClientSocket) or socket.reason is not None:
-            raise Refused(UNKNOWN_SID)
+            raise Refused(TAKEN if sid in self._engine.moved_away else UNKNOWN_SID)
         if socket.polling is None or socket.probe is not None:
-            raise Refused(BAD_REQUEST)
+            raise Refused(TAKEN)
         socket.probe = Departure(socket, asker)
 
     async def probe(self, sid: str, asker: object) -> bytes:
@@ -222,6 +234,7 @@ class MovingOut:
         departure = self._departure(sid, asker)
         if departure is None:
             raise Refused(UNKNOWN_SID)
+        departure.gone_over()
         departure.resume()  # after a cut that the other node has not heard
         await self._at_rest(departure)
         description = self._describe(departure.socket)
@@ -324,6 +337,7 @@ class MovingOut:
                 for member in socket.members
                 for ack in manager.acks_under_way(member.sid)
             ],
+            self._engine.heartbeat.beat_of(socket),
         ).encode()
         departure.end()
         for member in socket.members:

@@ -6,6 +6,7 @@ sends it after its last poll has been answered; from then on they leave by the w
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from notify.gateway.engineio.packet import PROBE_ANSWER
@@ -17,12 +18,13 @@ from notify.gateway.engineio.transports.websocket import WebSocketProtocol
 class Probe:
     """Owns the websocket until the upgrade is complete."""
 
-    __slots__ = ("_bucket", "_last", "_paused", "answered", "socket", "websocket")
+    __slots__ = ("_bucket", "_last", "_paused", "answered", "decision", "socket", "websocket")
 
     def __init__(self, socket: EngineSocket) -> None:
         self.socket = socket
         self.websocket: WebSocketProtocol
         self.answered = False
+        self.decision: asyncio.Future[None] | None = None  # here, going over is one step
         self._paused = False
         self._last: bytes | None = None
         self._bucket: Bucket[Any] = socket.host.deadlines.add(self, socket.host.upgrade_timeout_s)
