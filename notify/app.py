@@ -171,7 +171,7 @@ class Node:
             stats=stats,
             trace=_request_id,
         )
-        self.scheduler.register(RETRACT, self.notifications.finish_retraction)
+        self.scheduler.register(RETRACT, self.notifications.finish_retractions)
         self.inboxes = Inboxes(inbox=self.inbox, stats=self.service_stats, trace=_request_id)
         self.api_keys = ApiKeys(
             ApiKeyStore(self.redis, self.keys), configured=[key.reveal() for key in settings.api_keys]
