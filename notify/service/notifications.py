@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -74,11 +74,13 @@ class Notifications:
             self._stats.retracted["cancelled" if verdict == "cancelled" else "sent"] += 1
             log.info("retracted", id=notification_id, cancelled=verdict == "cancelled")
 
-    async def finish_retraction(self, notification_id: str) -> None:
+    async def finish_retractions(self, notification_ids: Sequence[str]) -> Mapping[str, Exception]:
         """Finish what some node has begun and not finished: the handler of `retract` on the due list."""
-        await self._retractions.finish(notification_id)
-        self._stats.retracted["taken_over"] += 1
-        log.info("retraction_taken_over", id=notification_id)
+        for id_ in notification_ids:
+            await self._retractions.finish(id_)
+            self._stats.retracted["taken_over"] += 1
+            log.info("retraction_taken_over", id=id_)
+        return {}
 
     async def _look(self, notification_id: str) -> tuple[Standing, list[State | None]]:
         standing = await self._records.find(notification_id)

@@ -54,7 +54,7 @@ class Services:
         storage.due.on_added = self.scheduler.expect
         deliverer = Deliverer(log=storage.log, plans=storage.plans, stats=stats, now_ms=clock.now_ms)
         self.scheduler.register(DELIVER, deliverer.deliver)
-        self.scheduler.register(RETRACT, self.notifications.finish_retraction)
+        self.scheduler.register(RETRACT, self.notifications.finish_retractions)
         self.inboxes = Inboxes(inbox=storage.inbox, stats=stats, trace=_request_id)
         self.users = Users(
             cluster=cluster,

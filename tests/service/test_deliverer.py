@@ -24,6 +24,7 @@ from notify.store.notifications.due import Due
 from notify.store.notifications.plans import Plans
 from notify.store.notifications.record import Record
 from tests.store.inboxes import HOUR_MS, Inboxes
+from tests.support.due import ahead
 from tests.support.valkey import Valkey
 
 
@@ -63,7 +64,7 @@ class Later:
         client, found = self.inboxes.client, []
         if await client.exists(self.keys.plan(id_)):
             found.append("plan")
-        if (await self.due.ahead())[0]:
+        if (await ahead(self.inboxes.redis, self.keys))[0]:
             found.append("due")
         return found
 
@@ -84,7 +85,7 @@ async def test_it_waits_with_a_record_and_tells_nobody(later: Later):
     assert await later.inboxes.told() == []
     assert await later.inboxes.ids("ada") == []
     assert heard == [deliver_ms]
-    assert await later.due.ahead() == (1, deliver_ms)
+    assert await ahead(later.inboxes.redis, later.keys) == (1, deliver_ms)
     client, keys = later.inboxes.client, later.keys
     for name in (keys.plan(accepted.id), keys.record(accepted.id)):
         assert await client.pexpiretime(name) == accepted.expires_ms + KEPT_MS
@@ -109,7 +110,7 @@ async def test_everything_counts_from_delivery(later: Later):
     assert await later.inboxes.ids("ada") == [older.id], "it collapses nothing before its time"
     await later.inboxes.told()
     later.now_ms += HOUR_MS + 5
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     removed, came = await later.inboxes.told()
     assert (removed.said["ids"], removed.said["reason"]) == ([older.id], "collapsed")
     assert came.said["id"] == accepted.id
@@ -143,7 +144,7 @@ async def test_any_target_gets_what_it_would_have_got_at_once(later: Later, targ
     now = await later.schedule(target=target, in_ms=0)
     at_once = await later.inboxes.told()
     accepted = await later.schedule(target=target)
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     told = await later.inboxes.told()
     assert [one.address for one in told] == [one.address for one in at_once]
     for one, like in zip(told, at_once, strict=True):
@@ -156,7 +157,7 @@ async def test_any_target_gets_what_it_would_have_got_at_once(later: Later, targ
 async def test_an_ephemeral_one_is_in_no_log_then_either(later: Later):
     accepted = await later.schedule("ada", ttl_s=0, target=Target(("ada",)))
     assert accepted.expires_ms is None
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     (told,) = await later.inboxes.told()
     assert "expires_at" not in told.said
     assert not await later.inboxes.client.exists(later.keys.log_prefix + told.address)
@@ -164,10 +165,10 @@ async def test_an_ephemeral_one_is_in_no_log_then_either(later: Later):
 
 async def test_however_many_are_at_it_each_piece_is_delivered_once(later: Later):
     accepted = await later.schedule(*(f"user-{n}" for n in range(100)))
-    await asyncio.gather(*(later.deliverer.deliver(accepted.id) for _ in range(5)))
+    await asyncio.gather(*(later.deliverer.deliver([accepted.id]) for _ in range(5)))
     told = await later.inboxes.told()
     assert len(told) == len({one.address for one in told}) == 100
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     assert await later.inboxes.told() == []
 
 
@@ -179,22 +180,22 @@ async def test_who_dies_half_way_is_finished_by_another_even_days_later(later: L
         return [*await append(*entries[:2]), *[Unavailable("dead") for _ in entries[2:]]]
 
     monkeypatch.setattr(later.inboxes.log, "append", half)
-    with pytest.raises(Unavailable):
-        await later.deliverer.deliver(accepted.id)
+    (error,) = (await later.deliverer.deliver([accepted.id])).values()
+    assert isinstance(error, Unavailable)
     monkeypatch.undo()
     assert len(await later.inboxes.told()) == 2 * PIECE
     assert await later.left(accepted.id) == ["plan", "due"]
     client, keys = later.inboxes.client, later.keys
     sent, plan = [await client.pttl(name) for name in (keys.sent(accepted.id), keys.plan(accepted.id))]
     assert sent + HOUR_MS >= plan - 2_000, "what was delivered is remembered for as long as there is a plan"
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     assert len(await later.inboxes.told()) == 100 - 2 * PIECE
 
 
 async def test_what_expired_while_no_node_lived_is_not_delivered(later: Later):
     accepted = await later.schedule("ada", ttl_s=60)
     later.now_ms = accepted.expires_ms or 0
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     assert await later.inboxes.told() == []
     assert await later.left(accepted.id) == []
     assert later.stats.scheduled == {"accepted": 1, "expired": 1}
@@ -203,7 +204,7 @@ async def test_what_expired_while_no_node_lived_is_not_delivered(later: Later):
 async def test_a_place_on_the_list_without_a_plan_is_cleared(later: Later):
     accepted = await later.schedule("ada")
     await later.inboxes.client.delete(later.keys.plan(accepted.id))
-    await later.deliverer.deliver(accepted.id)
+    await later.deliverer.deliver([accepted.id])
     assert await later.left(accepted.id) == []
     assert await later.inboxes.told() == []
 
@@ -211,9 +212,12 @@ async def test_a_place_on_the_list_without_a_plan_is_cleared(later: Later):
 async def test_a_plan_of_a_newer_version_is_left_alone(later: Later):
     accepted = await later.schedule("ada")
     await later.inboxes.client.set(later.keys.plan(accepted.id), b'{"v":2}', px=HOUR_MS)
-    with pytest.raises(ValueError):
-        await later.deliverer.deliver(accepted.id)
+    other = await later.schedule("bob")
+    failed = await later.deliverer.deliver([accepted.id, other.id])
+    assert {id_: type(error) for id_, error in failed.items()} == {accepted.id: ValueError}
     assert await later.left(accepted.id) == ["plan", "due"]
+    (told,) = await later.inboxes.told()
+    assert told.said["id"] == other.id, "it keeps no other back"
 
 
 async def test_a_retry_schedules_no_second_one_whatever_became_of_the_first(later: Later):
@@ -221,7 +225,7 @@ async def test_a_retry_schedules_no_second_one_whatever_became_of_the_first(late
     again = await later.schedule("ada", key="k")
     assert again == Accepted(first.id, first.created_ms, first.expires_ms, True, first.deliver_ms)
     # a request that died before it was answered, and was delivered since
-    await later.deliverer.deliver(first.id)
+    await later.deliverer.deliver([first.id])
     idempotency = later.keys.idempotency("tests", "k")
     await later.inboxes.client.hset(idempotency, "lease", 1)
     assert (await later.schedule("ada", key="k")).id == first.id
@@ -254,10 +258,10 @@ async def test_a_batch_holds_both_kinds(later: Later):
     results = await later.publisher.publish_batch(items, idempotency=idempotency)
     assert [getattr(one, "status", None) for one in results] == ["scheduled", 422, "accepted", "scheduled"]
     assert len(await later.inboxes.told()) == 1
-    assert await later.due.ahead() == (2, soon)
+    assert await ahead(later.inboxes.redis, later.keys) == (2, soon)
     again = await later.publisher.publish_batch(items, idempotency=idempotency)
     assert [getattr(one, "id", None) for one in again] == [getattr(one, "id", None) for one in results]
-    assert await later.due.ahead() == (2, soon)
-    plan = await later.plans.get(results[0].id)  # type: ignore[union-attr]
+    assert await ahead(later.inboxes.redis, later.keys) == (2, soon)
+    plan = (await later.plans.read([results[0].id]))[0]  # type: ignore[union-attr]
     assert isinstance(plan, Plan)
     assert plan.notification == items[0]

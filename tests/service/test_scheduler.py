@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
 from notify.domain.errors import Unavailable
-from notify.redis.client import Redis
+from notify.redis.client import Redis, StoreError
 from notify.redis.connector import Connector
 from notify.redis.stats import RedisStats
 from notify.service import scheduler as timing
 from notify.service.scheduler import Scheduler
 from notify.service.stats import ServiceStats
 from notify.store.keys import Keys
-from notify.store.notifications.due import Due, Item
+from notify.store.notifications.due import Claimed, Due, Item
+from tests.support.due import ahead, next_ms
 from tests.support.valkey import Valkey
 
 
@@ -35,11 +37,13 @@ class Node:
         self.did: list[str] = []
         self.before: Callable[[str], Awaitable[None]] | None = None
 
-    async def _deliver(self, id_: str) -> None:
-        if self.before is not None:
-            await self.before(id_)
-        self.did.append(id_)
-        await self.due.done("deliver", id_)
+    async def _deliver(self, ids: Sequence[str]) -> Mapping[str, Exception]:
+        for id_ in ids:
+            if self.before is not None:
+                await self.before(id_)
+            self.did.append(id_)
+            await self.due.done("deliver", id_)
+        return {}
 
 
 def now_ms() -> int:
@@ -108,14 +112,14 @@ async def test_many_are_shared_and_each_is_done_once(valkey: Valkey):
         await asyncio.gather(*(one.due.add("deliver", name, at_ms) for name in names))
         await until(lambda: len(one.did) + len(two.did) >= len(names))
         assert Counter(one.did + two.did) == Counter(names)
-        assert await one.due.next_ms() is None
+        assert await next_ms(one.redis, Keys()) is None
         await until(lambda: one.stats.due == 0)
 
 
 async def test_what_a_dead_node_had_claimed_is_taken_over(valkey: Valkey):
     async with node(valkey, started=False) as dies, node(valkey) as lives:
         await dies.due.add("deliver", "ntf_1", now_ms() + 10)
-        while not await dies.due.claim(1, timing.LEASE_MS):
+        while not (await dies.due.claim(1, timing.LEASE_MS)).items:
             if lives.did:  # it was faster: try again
                 lives.did.clear()
                 await dies.due.add("deliver", "ntf_1", now_ms() + 10)
@@ -149,8 +153,7 @@ async def test_work_beyond_its_lease_is_begun_by_another_but_not_twice_by_one(va
             await until(lambda: one.did == two.did == ["ntf_1"])
 
 
-async def test_a_failure_is_tried_again(valkey: Valkey, monkeypatch):
-    monkeypatch.setattr(timing, "RETRY_S", 0.01)
+async def test_a_failure_is_tried_again(valkey: Valkey):
     failures = iter([True, True])
 
     async def fail(_: str) -> None:
@@ -164,19 +167,59 @@ async def test_a_failure_is_tried_again(valkey: Valkey, monkeypatch):
         assert here.stats.due_failures == {"deliver": 2}
 
 
-async def test_one_that_always_fails_is_put_off_and_keeps_no_others_back(valkey: Valkey):
+async def test_one_that_always_fails_keeps_no_others_back_and_is_tried_ever_later(
+    valkey: Valkey, monkeypatch
+):
+    monkeypatch.setattr(timing, "POSTPONED_MIN_MS", 50)
+    tried_ms: list[int] = []
+
     async def fail(id_: str) -> None:
         if id_ == "ntf_bad":
+            tried_ms.append(now_ms())
             raise ValueError("not a plan")
 
-    async with node(valkey) as here:
+    async with node(valkey, started=False) as here:
         here.before = fail
         await here.due.add("deliver", "ntf_bad", 0)
         await here.due.add("deliver", "ntf_good", 1)
+        here.scheduler.start()
         await until(lambda: here.did == ["ntf_good"])
-        await until(lambda: here.stats.due_failures == {"deliver": 1})
-        while (again_ms := await here.due.next_ms()) is None or again_ms < now_ms() + 20_000:
-            await asyncio.sleep(0.005)
+        await until(lambda: here.stats.due_failures["deliver"] >= 4)
+        # the first time among others, and then alone
+        pauses = [later - earlier for earlier, later in pairwise(tried_ms[1:])]
+        assert [pause >= least for pause, least in zip(pauses, (50, 100, 200), strict=False)] == [True] * 3
+
+
+async def test_work_that_hangs_is_given_up_and_begun_again(valkey: Valkey, monkeypatch):
+    """As many as a node works on at a time: nothing else would ever come to its turn."""
+    monkeypatch.setattr(timing, "WORK_S", 0.2)
+    names = [f"ntf_{n:04}" for n in range(timing.BATCH * timing.BATCHES)]
+    hangs = True
+
+    async def hang(_: str) -> None:
+        if hangs:
+            await asyncio.Event().wait()
+
+    async with node(valkey, started=False) as here:
+        here.before = hang
+        for name in names:
+            await here.due.add("deliver", name, 0)
+        await here.due.add("deliver", "ntf_later", now_ms())
+        here.scheduler.start()
+        await until(lambda: here.stats.due_failures["deliver"] >= timing.BATCH)
+        hangs = False
+        await until(lambda: len(here.did) == len(names) + 1)
+        assert Counter(here.did) == Counter([*names, "ntf_later"])
+
+
+async def test_a_node_whose_clock_is_behind_is_not_late(valkey: Valkey):
+    """Redis alone says what is due: of a node that was frozen its own clock may be far behind for a while."""
+    async with node(valkey, started=False) as here, node(valkey, started=False) as elsewhere:
+        here.scheduler = Scheduler(due=here.due, stats=here.stats, now_ms=lambda: now_ms() - 3_600_000)
+        here.scheduler.register("deliver", here._deliver)
+        await elsewhere.due.add("deliver", "ntf_1", now_ms() + 20)
+        here.scheduler.start()
+        await until(lambda: here.did == ["ntf_1"])
 
 
 async def test_kinds_that_only_others_know_are_left_to_them(valkey: Valkey, monkeypatch):
@@ -185,15 +228,15 @@ async def test_kinds_that_only_others_know_are_left_to_them(valkey: Valkey, monk
         await old.due.add("folding", "ntf_1", 0)
         await old.due.add("deliver", "ntf_2", 0)
         await until(lambda: old.did == ["ntf_2"])
-        assert (await old.due.ahead())[0] == 1
+        assert (await ahead(old.redis, Keys()))[0] == 1
         async with node(valkey, started=False) as new:
             new.scheduler.register("folding", new._deliver)
             new.scheduler.start()
             await until(lambda: new.did == ["ntf_1"])
 
 
-async def test_it_outlives_an_outage_of_redis(valkey: Valkey, monkeypatch):
-    monkeypatch.setattr(timing, "RETRY_S", 0.02)
+@pytest.mark.parametrize("failing", [Unavailable("Redis is away"), StoreError("no"), RuntimeError("a fault")])
+async def test_it_outlives_an_outage_of_redis_and_any_fault(valkey: Valkey, failing: Exception):
 
     class Away:
         """Fails first, like a Redis that is away."""
@@ -202,13 +245,10 @@ async def test_it_outlives_an_outage_of_redis(valkey: Valkey, monkeypatch):
             self.due = due
             self.failures = 3
 
-        async def ahead(self) -> tuple[int, int | None]:
+        async def claim(self, limit: int, lease_ms: int) -> Claimed:
             if self.failures:
                 self.failures -= 1
-                raise Unavailable("Redis is away")
-            return await self.due.ahead()
-
-        async def claim(self, limit: int, lease_ms: int) -> list[Item]:
+                raise failing
             return await self.due.claim(limit, lease_ms)
 
         async def postpone(self, item: Item, at_ms: int) -> None:
@@ -237,4 +277,4 @@ async def test_stopping_lets_what_has_begun_come_to_its_end(valkey: Valkey):
         await began.wait()
         await here.scheduler.stop()
         assert here.did == ["ntf_1"]
-        assert await here.due.next_ms() is None
+        assert await next_ms(here.redis, Keys()) is None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from notify.domain.notifications.notification_id import PREFIX
@@ -24,6 +23,17 @@ class Item:
     """The notification's, with its `ntf_`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What is this node's to do now, and how the list stands."""
+
+    items: Sequence[Item]
+    count: int
+    """How many items are on the list, these among them."""
+    next_in_ms: int | None
+    """Until the next item is due or a lease ends, by Redis' clock; None when the list is empty."""
+
+
 class Due:
     """Only few things need it: what is due in inboxes waits there, for somebody to look.
 
@@ -42,34 +52,22 @@ class Due:
         await self._redis.run(ADD, [self._key], [member(kind, notification_id), at_ms])
         self.on_added(at_ms)
 
-    async def claim(self, limit: int, lease_ms: int) -> list[Item]:
+    async def claim(self, limit: int, lease_ms: int) -> Claimed:
         """At most `limit` items that are due, the earliest first; nobody else gets them for `lease_ms`."""
-        found = await self._redis.run(CLAIM, [self._key], [limit, lease_ms])
+        count, next_in_ms, *found = await self._redis.run(CLAIM, [self._key], [limit, lease_ms])
         items = []
         for one in found:
             kind, _, short = one.decode().partition(":")
             items.append(Item(kind, PREFIX + short))
-        return items
+        return Claimed(items, count, None if next_in_ms < 0 else next_in_ms)
 
     async def postpone(self, item: Item, at_ms: int) -> None:
         """Try it again at `at_ms`, if it is still on the list."""
         await self._redis.execute("ZADD", self._key, "XX", at_ms, member(item.kind, item.id))
 
-    async def done(self, kind: str, notification_id: str) -> None:
-        """It need not be done any more."""
-        await self._redis.execute("ZREM", self._key, member(kind, notification_id))
-
-    async def next_ms(self) -> int | None:
-        """When the next item is due or a lease ends, in unix ms; None when the list is empty."""
-        return (await self.ahead())[1]
-
-    async def ahead(self) -> tuple[int, int | None]:
-        """How many items are on the list, and `next_ms`."""
-        count, first = await asyncio.gather(
-            self._redis.execute("ZCARD", self._key),
-            self._redis.execute("ZRANGE", self._key, 0, 0, "WITHSCORES"),
-        )
-        return count, int(float(first[1])) if first else None
+    async def done(self, kind: str, *notification_ids: str) -> None:
+        """They need not be done any more."""
+        await self._redis.execute("ZREM", self._key, *(member(kind, id_) for id_ in notification_ids))
 
 
 def member(kind: str, notification_id: str) -> str:

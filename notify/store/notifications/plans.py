@@ -49,16 +49,23 @@ class Plans:
             [plan.encode(), record, plan.kept_until_ms, member(DELIVER, id_), plan.deliver_ms],
         )
 
-    async def get(self, notification_id: str) -> Plan | None:
-        """The plan, or None when there is none (any more). Raises Unavailable, and ValueError for one that
-        a newer version made.
+    async def read(self, notification_ids: Sequence[str]) -> list[Plan | ValueError | None]:
+        """The plans of these, None for one that is not there (any more), ValueError for one that a newer
+        version made. Raises Unavailable.
         """
-        kept = await self._redis.execute("GET", self._keys.plan(notification_id))
-        return None if kept is None else Plan.decode(kept)
+        kept = await self._redis.execute("MGET", *(self._keys.plan(id_) for id_ in notification_ids))
+        return [None if one is None else _decoded(one) for one in kept]
 
-    async def drop(self, notification_id: str) -> None:
-        """All of it is delivered, or nothing is to be. Raises Unavailable."""
+    async def drop(self, *notification_ids: str) -> None:
+        """All of them are delivered, or nothing is to be. Raises Unavailable."""
         await asyncio.gather(
-            self._redis.execute("UNLINK", self._keys.plan(notification_id)),
-            self._due.done(DELIVER, notification_id),
+            self._redis.execute("UNLINK", *(self._keys.plan(id_) for id_ in notification_ids)),
+            self._due.done(DELIVER, *notification_ids),
         )
+
+
+def _decoded(kept: bytes) -> Plan | ValueError:
+    try:
+        return Plan.decode(kept)
+    except ValueError as error:
+        return error

@@ -9,6 +9,7 @@ from notify.domain.notifications.plan import Plan
 from notify.store.notifications.due import Due
 from notify.store.notifications.plans import DELIVER, Plans
 from tests.store.inboxes import HOUR_MS, Inboxes
+from tests.support.due import ahead
 
 
 async def plan(inboxes: Inboxes) -> Plan:
@@ -26,12 +27,12 @@ async def test_scheduling_is_refused_at_maxmemory_and_cancelling_is_not(own_inbo
     await own_inboxes.client.config_set("maxmemory-policy", "noeviction")
     (outcome,) = await plans.keep((refused, b"1 1\nada\n["))
     assert isinstance(outcome, Unavailable)
-    assert await plans.get(refused.accepted.id) is None
-    assert await due.ahead() == (1, kept.deliver_ms)
-    assert await plans.get(kept.accepted.id) == kept
+    assert await plans.read([refused.accepted.id]) == [None]
+    assert await ahead(own_inboxes.redis, own_inboxes.keys) == (1, kept.deliver_ms)
+    assert await plans.read([kept.accepted.id]) == [kept]
     await plans.drop(kept.accepted.id)
-    assert await due.ahead() == (0, None)
-    assert await plans.get(kept.accepted.id) is None
+    assert await ahead(own_inboxes.redis, own_inboxes.keys) == (0, None)
+    assert await plans.read([kept.accepted.id]) == [None]
 
 
 async def test_a_second_try_changes_nothing(inboxes: Inboxes):
@@ -44,7 +45,7 @@ async def test_a_second_try_changes_nothing(inboxes: Inboxes):
     await inboxes.client.hset(inboxes.keys.sent(one.accepted.id), "0", "an offset")
     await inboxes.client.expire(inboxes.keys.sent(one.accepted.id), 60)
     assert await plans.keep((one, b"third")) == [None]
-    assert await due.ahead() == (0, None)
+    assert await ahead(inboxes.redis, inboxes.keys) == (0, None)
     assert await inboxes.redis.execute("EXISTS", inboxes.keys.plan(one.accepted.id)) == 0
 
 
@@ -55,4 +56,4 @@ async def test_its_place_on_the_due_list_is_its_own(inboxes: Inboxes):
     await plans.keep((one, b"first"))
     await due.add("retract", one.accepted.id, 0)
     await due.done(DELIVER, one.accepted.id)
-    assert await due.ahead() == (1, 0)
+    assert await ahead(inboxes.redis, inboxes.keys) == (1, 0)

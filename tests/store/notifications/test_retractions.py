@@ -16,6 +16,7 @@ from notify.store.notifications.due import Due
 from notify.store.notifications.records import Records
 from notify.store.notifications.retractions import RETRACT, Retractions
 from tests.store.inboxes import Inboxes
+from tests.support.due import next_ms
 
 USERS = [f"user-{number:03}" for number in range(100)]
 
@@ -30,7 +31,7 @@ async def due(inboxes: Inboxes) -> AsyncIterator[Due]:
     """The due list, which is to be empty when a test is over."""
     found = Due(inboxes.redis, inboxes.keys)
     yield found
-    assert await found.next_ms() is None
+    assert await next_ms(inboxes.redis, inboxes.keys) is None
 
 
 async def status(inboxes: Inboxes, id_: str) -> str:
@@ -121,7 +122,7 @@ async def test_what_died_half_way_is_finished_by_another_and_told_once(
             with pytest.raises(Unavailable):
                 await retractions.finish(id_)
     assert await retractions.begin(id_) == "begun", "it is not done yet"
-    while not (items := await due.claim(10, 600)):
+    while not (items := (await due.claim(10, 600)).items):
         await asyncio.sleep(0.05)
     assert [(item.kind, item.id) for item in items] == [(RETRACT, id_)]
     await retractions.finish(items[0].id)
