@@ -10,7 +10,7 @@ from aiohttp import web
 
 from notify.backplane.advertised import advertised_url
 from notify.backplane.membership import Room
-from notify.backplane.node_messages import NodeMessage
+from notify.backplane.node_messages import NodeMessage, Release
 from notify.gateway.drain import close_in_batches
 from notify.ingest.plain_posts import PlainPosts
 from notify.ingest.routes import routes as ingest_routes
@@ -111,16 +111,19 @@ class Node:
         )
 
     def _gap(self, rooms: Sequence[Room], reason: str) -> None:
-        self.gateway.gap(rooms, reason)
+        self.gateway.session_refresher.gap(rooms, reason)
 
     def _command(self, message: NodeMessage) -> None:
-        self.gateway.command(message)
+        if isinstance(message, Release):
+            self.gateway.recovery.release(message.socket, message.namespace)
+        else:
+            self.backplane.cluster.heard(message)
 
     def _due(self, user: str, due_ms: int) -> None:
-        self.gateway.due(user, due_ms)
+        self.gateway.inbox_watch.expect(user, due_ms)
 
     def _gone(self, user: str) -> None:
-        self.gateway.gone(user)
+        self.gateway.inbox_watch.forget(user)
 
     # -- life -----------------------------------------------------------------------------------------
 

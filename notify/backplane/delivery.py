@@ -22,20 +22,33 @@ class EventVariant(NamedTuple):
 class Delivery(Message):
     """A message as it came from a topic or a log. Raises ValueError when it is not one of ours."""
 
-    __slots__ = ("_wires",)
+    __slots__ = ("_others", "_variant", "_wire")
 
     def __init__(self, payload: bytes) -> None:
         super().__init__(payload)
-        self._wires: dict[EventVariant, Wire] = {}
+        self._variant: EventVariant | None = None
+        self._wire: Wire | None = None
+        self._others: dict[EventVariant, Wire] | None = None
 
     def wire(self, variant: EventVariant) -> Wire:
         """The event as a packet for members of this variant, encoded when first asked for."""
-        found = self._wires.get(variant)
+        first = self._wire
+        if first is None:
+            self._variant, self._wire = variant, self._encoded(variant)
+            return self._wire
+        if variant == self._variant:  # nearly always: the members of a channel have one client library
+            return first
+        if self._others is None:
+            self._others = {}
+        found = self._others.get(variant)
         if found is None:
-            namespace, with_offset = variant
-            array = self.array if with_offset else self.array[: self.array.rindex(b',"')] + b"]"
-            found = self._wires[variant] = Wire(event_head(namespace) + array)
+            found = self._others[variant] = self._encoded(variant)
         return found
+
+    def _encoded(self, variant: EventVariant) -> Wire:
+        namespace, with_offset = variant
+        array = self.array if with_offset else self.array[: self.array.rindex(b',"')] + b"]"
+        return Wire(event_head(namespace) + array)
 
 
 def wire_of(encoded: Any) -> Wire:

@@ -267,8 +267,8 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
         while begin < count:
             room, delivery = pairs[begin]
             end = begin + 1
-            if _for_all(delivery):
-                while end < count and pairs[end][0] is room and _for_all(pairs[end][1]):
+            if delivery.for_all:
+                while end < count and pairs[end][0] is room and pairs[end][1].for_all:
                     end += 1
             if end - begin == 1:
                 if delivery.due_ms:
@@ -343,7 +343,3 @@ class RedisManager(Membership, AsyncRedisManager):  # type: ignore[misc]
             except Exception:  # noqa: BLE001
                 self._cut(member)
         self._stats.deliveries += len(members) * len(deliveries)
-
-
-def _for_all(delivery: Delivery) -> bool:
-    return not delivery.overlaps and not delivery.except_users

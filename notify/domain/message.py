@@ -35,7 +35,7 @@ class Message:
     """
 
     # Every message that a node hears comes through here: what few ask for is decoded when they do.
-    __slots__ = ("_parts", "array", "due_ms", "except_users", "offset", "overlaps")
+    __slots__ = ("_parts", "array", "due_ms", "except_users", "for_all", "offset", "overlaps")
 
     def __init__(self, payload: bytes) -> None:
         head, _, array = payload.partition(b"\n")
@@ -48,10 +48,13 @@ class Message:
         self.offset = _offset(raw_offset)
         self.array = array
         self.overlaps = flags == b"o"
+        # Whoever is in the channel gets it, whatever else came: it can be written with what follows it.
+        self.for_all = not self.overlaps
         self.except_users = NOBODY
         if b" " in words:
             words, _, left_out = words.partition(b" ")
             self.except_users = frozenset(json.loads(left_out))
+            self.for_all = False
         self._parts = parts = words.split(b";", 3)
         if len(parts) == 4 and parts[0] == b"2" and parts[1].isdigit():
             self.due_ms = int(parts[1])

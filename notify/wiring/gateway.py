@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from notify.backplane.membership import Room
-from notify.backplane.node_messages import NodeMessage, Release, encode
+from notify.backplane.node_messages import encode
 from notify.gateway.answers import Answers
 from notify.gateway.auth.authenticator import Authenticator
 from notify.gateway.events import Events
@@ -49,7 +46,6 @@ class Gateway:
         descriptors: Descriptors,
     ) -> None:
         manager, sessions, clock = backplane.manager, storage.sessions, storage.clock
-        self._cluster = backplane.cluster
         self._manager = manager
         self.authenticator = Authenticator(
             secret=settings.jwt_secret.reveal().encode() if settings.jwt_secret else None,
@@ -79,7 +75,7 @@ class Gateway:
         manager.writer = self.server.eio.flusher
         self.inbox_watch = InboxWatch(inbox=storage.inbox, now_ms=clock.now_ms, here=manager.has_user)
         self.inbox_audit = InboxAudit(users=manager.users, check=services.inboxes.check)
-        self._recovery = Recovery(
+        self.recovery = Recovery(
             manager=manager,
             sessions=sessions,
             store_log=storage.log,
@@ -107,7 +103,7 @@ class Gateway:
                 longest_wait_s=min(LONGEST_TURN_S, settings.connect_timeout / 2),
                 stats=stats,
             ),
-            recovery=self._recovery,
+            recovery=self.recovery,
             inbox=storage.inbox,
             inbox_watch=self.inbox_watch,
             node_id=backplane.node_id,
@@ -156,27 +152,6 @@ class Gateway:
             now=clock.now,
         ).attach(self.server)
         Answers(manager=manager, admission=self.admission, rooms=self.rooms).attach(backplane.cluster)
-
-    # -- what the backplane tells ---------------------------------------------------------------------
-
-    def gap(self, rooms: Sequence[Room], reason: str) -> None:
-        """What these channels missed is gone."""
-        self.session_refresher.gap(rooms, reason)
-
-    def due(self, user: str, due_ms: int) -> None:
-        """An inbox of somebody who is here changes by itself at `due_ms`."""
-        self.inbox_watch.expect(user, due_ms)
-
-    def gone(self, user: str) -> None:
-        """The last connection of a user has left."""
-        self.inbox_watch.forget(user)
-
-    def command(self, message: NodeMessage) -> None:
-        """What another node asks of this one."""
-        if isinstance(message, Release):
-            self._recovery.release(message.socket, message.namespace)
-        else:
-            self._cluster.heard(message)
 
     def _resubscribed(self) -> None:
         """This node hears again: catch up on what was said while it heard nothing."""
