@@ -54,10 +54,7 @@ class Mover:
 
     async def probe(self, node):
         """The websocket, up to the point at which nothing is left but to say that it takes over."""
-        url = node.url.replace("http", "ws", 1)
-        self.websocket = await connect(
-            f"{url}/socket.io/?EIO=4&transport=websocket&sid={self.sid}", compression=None, max_size=None
-        )
+        self.websocket = await open_websocket(node, self.sid)
         await self.websocket.send("2probe")
         assert await self.websocket.recv() == "3probe"
 
@@ -295,6 +292,71 @@ async def test_a_websocket_that_gives_up_leaves_the_client_on_long_polling(clust
         await client.upgrade(b)  # and may try again
         await a.post({"to": {"user": unique}, "title": "now there"})
         await client.until(lambda: client.titles() == ["still here", "now there"])
+
+
+async def test_a_poll_right_behind_the_upgrade_is_refused_as_by_one_node(cluster, unique):
+    a, b, c = cluster.nodes
+    async with mover(a, {"token": mint(unique)}) as client, mover(a, {"token": mint(unique)}) as warm:
+        await warm.upgrade(b)  # the links are there: the word and the poll are equally long on their way
+        warm.node = c
+        async with warm.session.get(warm._url) as response:
+            assert response.status == 400
+        client.websocket = await open_websocket(b, client.sid)
+        await client.websocket.send("2probe")
+        await client.websocket.send("5")
+        client.node = c
+        async with client.session.get(client._url) as response:
+            assert (response.status, (await response.json())["message"]) == (400, "Session ID unknown")
+        await client.websocket.send('421["room:leave",{"room":"x"}]')
+        assert await client.websocket.recv() == "3probe"
+        assert (await client.websocket.recv()).startswith("431[")  # and no ping ahead of it
+
+
+async def test_a_second_websocket_is_closed_on_whichever_node_and_disturbs_nobody(cluster, unique):
+    a, b, c = cluster.nodes
+    async with mover(a, {"token": mint(unique)}) as client:
+        await client.probe(b)
+        for node in cluster.nodes:
+            await one_too_many(node, client.sid)
+        await client.websocket.send("5")
+        for node in cluster.nodes:
+            await one_too_many(node, client.sid)
+        await client.websocket.send('421["room:leave",{"room":"x"}]')
+        await client.until(lambda: client.acknowledgement(1))
+        for node in cluster.nodes:
+            await one_too_many(node, client.sid)
+        await c.post({"to": {"user": unique}, "title": "here"})
+        await client.until(lambda: client.titles() == ["here"])
+    async with mover(a, {"token": mint(unique)}) as at_home:
+        await at_home.upgrade(a)
+        for node in cluster.nodes:
+            await one_too_many(node, at_home.sid)
+
+
+async def test_a_websocket_for_a_session_that_there_is_not_is_refused_on_each_node_alike(cluster):
+    url = cluster.nodes[0].url + "/socket.io/?EIO=4&transport=polling"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        sid = (await response.text()).split('"sid":"')[1].split('"')[0]
+    for node in cluster.nodes:
+        for wrong in (sid[:4] + "x" * (len(sid) - 4), "zzzz" + sid[4:]):
+            with pytest.raises(InvalidStatus) as refused:
+                await open_websocket(node, wrong)
+            assert refused.value.response.status_code == 400
+
+
+async def open_websocket(node, sid):
+    url = node.url.replace("http", "ws", 1)
+    return await connect(
+        f"{url}/socket.io/?EIO=4&transport=websocket&sid={sid}", compression=None, max_size=None
+    )
+
+
+async def one_too_many(node, sid):
+    """A websocket that is accepted, and closed."""
+    websocket = await open_websocket(node, sid)
+    with pytest.raises(ConnectionClosed):
+        await websocket.recv()
+    assert websocket.close_code == 1000
 
 
 async def test_a_frozen_node_costs_a_recovery_at_most(cluster, unique):

@@ -17,7 +17,14 @@ from notify.gateway.engineio.transports.hand_over import HandedOver, hand_over
 from notify.gateway.engineio.transports.http_polling import HttpPoll, HttpPost, poll_response
 from notify.gateway.engineio.transports.last_polls import LastPolls
 from notify.gateway.engineio.transports.moved_away import MovedAway
-from notify.gateway.engineio.transports.polling import Poll, Polling, Post, SessionOver, TooLarge
+from notify.gateway.engineio.transports.polling import (
+    Poll,
+    Polling,
+    Post,
+    SessionOver,
+    SetAside,
+    TooLarge,
+)
 from notify.gateway.engineio.transports.upgrade import Probe, Unwanted
 from notify.gateway.engineio.transports.websocket import WebSocketOwner, WebSocketProtocol
 from notify.gateway.http.cors import Cors
@@ -240,6 +247,8 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
             raise Refused(BAD_REQUEST)
         try:
             body = await socket.polling.get(poll)
+        except SetAside:
+            return await self.poll(sid, poll)
         except SessionOver:
             raise Refused(UNKNOWN_SID) from None
         if body is None:

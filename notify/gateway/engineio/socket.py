@@ -27,6 +27,8 @@ class UpgradeProbe(Protocol):
 
     answered: bool
     """The client has been told to go ahead: from now on polls must not wait."""
+    elsewhere: bool
+    """The websocket is at another node."""
     decision: asyncio.Future[None] | None
     """Set once the client has gone over to another node: requests wait until it is done."""
 
@@ -402,6 +404,11 @@ class EngineSocket:
     def upgrading(self) -> bool:
         """True while a websocket is taking over: polls must not wait."""
         return self.probe is not None and self.probe.answered
+
+    @property
+    def leaving(self) -> bool:
+        """True while a websocket at another node is to take over, or may be."""
+        return self.probe is not None and self.probe.elsewhere
 
     def polling_failed(self) -> None:
         """A poll was given up, or came twice: packets may have been lost with it."""

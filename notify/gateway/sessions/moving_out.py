@@ -82,6 +82,7 @@ class Departure:
         "asker",
         "decision",
         "digest",
+        "elsewhere",
         "ended",
         "socket",
     )
@@ -91,6 +92,7 @@ class Departure:
         self.asker = asker
         self.answered = False
         self.ended = False
+        self.elsewhere = True
         self.decision: asyncio.Future[None] | None = None
         self.digest = ""
         """Of the description by which it may be taken; empty while it has not been cut."""
@@ -126,6 +128,8 @@ class Departure:
         """The client has: requests that still come wait until it is decided where the session is."""
         if self.decision is None:
             self.decision = asyncio.get_running_loop().create_future()
+            if self.socket.polling is not None:
+                self.socket.polling.set_aside()
 
     @property
     def at_rest(self) -> bool:

@@ -17,7 +17,7 @@ from notify.gateway.elsewhere.links import Links
 from notify.gateway.elsewhere.moves import TRIES, Moves
 from notify.gateway.engineio.packet import PROBE_ANSWER
 from notify.gateway.engineio.timers import Wheel
-from notify.gateway.http.errors import BAD_REQUEST, UNKNOWN_SID, Refused
+from notify.gateway.http.errors import BAD_REQUEST, TAKEN, UNKNOWN_SID, Refused
 from notify.gateway.stats import GatewayStats
 from notify.protocol.links import FORMER, PATH
 from tests.gateway.elsewhere.test_links import MARK, SID, Book, Home, until
@@ -227,7 +227,7 @@ async def test_a_node_of_the_version_before_is_not_asked():
         assert found.stats.links["here"] == 1  # requests are passed on by it all the same
 
 
-@pytest.mark.parametrize("code", [UNKNOWN_SID, BAD_REQUEST])
+@pytest.mark.parametrize("code", [UNKNOWN_SID, BAD_REQUEST, TAKEN])
 async def test_a_session_that_must_not_move_stays(code):
     async with far() as found:
         found.departures.refusal = Refused(code)
@@ -296,6 +296,22 @@ async def test_a_client_is_told_to_go_ahead_only_when_its_node_says_so(refused):
         answer.set_exception(Refused(UNKNOWN_SID)) if refused else answer.set_result(None)
         await until(lambda: found.websocket.done)
         assert found.websocket.done == (["close"] if refused else [PROBE_ANSWER])
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_client_that_goes_over_before_it_is_told_to_is_not_kept_waiting(refused):
+    async with far() as found:
+        answer = found.departures.probing = asyncio.get_running_loop().create_future()
+        probe = await found.begin()
+        probe.text_received("2probe")
+        probe.text_received("5")
+        assert found.websocket.done == [PROBE_ANSWER, "pause"]
+        await until(lambda: found.stats.sessions_moved)
+        answer.set_exception(Refused(UNKNOWN_SID)) if refused else answer.set_result(None)
+        await until(lambda: not len(next(iter(found.links._links.values()))))
+        assert found.departures.asked == ["may_move", "probe", "describe", "cut order", "take"]
+        assert found.websocket.done == [PROBE_ANSWER, "pause"]
+        assert found.stats.sessions_moved == {"moved": 1}
 
 
 async def test_a_node_that_stops_leaves_nobody_waiting():

@@ -125,3 +125,45 @@ async def test_what_expires_may_add_and_discard():
     assert expired == ["first", "again", "last"]
     assert not last
     wheel.stop()
+
+
+class Peer:
+    """A connection that counts its pings."""
+
+    def __init__(self):
+        self.bucket: Any = None
+        self.awaiting_pong = False
+        self.pings = self.ends = 0
+
+    def ping(self):
+        self.pings += 1
+
+    def ping_timed_out(self):
+        self.ends += 1
+
+
+@pytest.mark.parametrize("awaiting_pong", [False, True])
+async def test_a_connection_goes_on_elsewhere_where_it_was(awaiting_pong):
+    there, here = Heartbeat(interval_s=25, timeout_s=20), Heartbeat(interval_s=0.4, timeout_s=0.4)
+    peer = Peer()
+    there.start(peer)
+    peer.awaiting_pong = awaiting_pong
+    beat = there.beat_of(peer)
+    assert beat.awaiting_pong is awaiting_pong
+    assert 24 < beat.left_s <= 25
+    there.remove(peer)
+    here.resume(peer, beat._replace(left_s=0.1))
+    assert (peer.pings, peer.awaiting_pong) == (0, awaiting_pong)
+    await eventually(lambda: peer.ends if awaiting_pong else peer.pings)
+    here.resume(peer, beat)  # that node's intervals are longer than ours
+    assert here.beat_of(peer).left_s <= 0.4
+    there.stop()
+    here.stop()
+
+
+async def test_a_connection_of_which_nobody_knows_is_pinged_at_once():
+    heartbeat, peer = Heartbeat(interval_s=25, timeout_s=20), Peer()
+    heartbeat.resume(peer, None)
+    assert (peer.pings, peer.awaiting_pong) == (1, True)
+    assert 19 < heartbeat.beat_of(peer).left_s <= 20
+    heartbeat.stop()

@@ -8,6 +8,7 @@ from notify.backplane.acknowledgements import AckUnderWay
 from notify.domain.channel import Channel
 from notify.domain.offset import Offset
 from notify.gateway.auth.authenticator import Identity
+from notify.gateway.engineio.heartbeat import Beat
 from notify.gateway.sessions.moved import Description, HandedOver, MovedMember, Order
 from notify.protocol.engineio import Wire
 
@@ -64,13 +65,21 @@ def test_packets_and_acknowledgements_come_out_as_they_went_in():
         Wire(b'451-["a",{"_placeholder":true,"num":0}]', memoryview(b"\x00\xff")),
     ]
     acks = [("/", AckUnderWay(3, "host", "room", "/", 9)), ("/chat", AckUnderWay(1, "host", "r", "/chat", 2))]
-    handed = HandedOver.decode(HandedOver(wires, acks).encode())
+    handed = HandedOver.decode(HandedOver(wires, acks, Beat(True, 1.5)).encode())
+    assert handed.beat == Beat(True, 1.5)
     assert b"".join(wire.frames for wire in handed.wires) == b"".join(wire.frames for wire in wires)
     assert list(handed.acks) == acks
 
 
+def test_a_node_of_a_release_before_does_not_say_where_the_heartbeat_is():
+    assert HandedOver.decode(b'{"packets":["2"],"acks":[]}').beat is None
+
+
 @pytest.mark.parametrize("kind", [Description, Order, HandedOver])
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"node":1}', b'{"packets":[1],"acks":[]}'])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b'{"node":1}', b'{"packets":[1],"acks":[]}', b'{"packets":[],"acks":[],"beat":[1]}'],
+)
 def test_anything_else_is_a_value_error(kind, data):
     with pytest.raises(ValueError):
         kind.decode(data)

@@ -17,6 +17,7 @@ from notify.domain.channel import Channel
 from notify.domain.errors import Invalid, TooMany, Unavailable
 from notify.domain.offset import Offset
 from notify.gateway.auth.authenticator import Identity
+from notify.gateway.engineio.heartbeat import Beat
 from notify.gateway.sessions import moving_in as moving_in_module
 from notify.gateway.sessions.moved import Description, HandedOver, MovedMember, Order
 from notify.gateway.sessions.moving_in import MovingIn
@@ -175,6 +176,19 @@ async def test_it_is_deaf_until_the_cut_and_what_was_not_sent_goes_first():
         stats = found.server.eio.stats
         assert (stats.upgrades, stats.websocket_connections) == (1, 1)
         assert not found.into.under_way
+
+
+async def test_one_whose_heartbeat_is_known_is_not_pinged_before_its_time():
+    async with coming() as found:
+        newcomer = found.enter()
+        await newcomer.subscribed()
+        found.cut(newcomer)
+        await newcomer.take(HandedOver([Wire(b'42["queued"]')], (), Beat(False, 10.0)).encode())
+        newcomer.complete(found.websocket, [], held=False)
+        assert found.websocket.written == sent('42["queued"]')
+        (socket,) = found.server.eio.sockets.values()
+        assert not socket.awaiting_pong
+        assert 9.0 < found.server.eio.heartbeat.beat_of(socket).left_s <= 10.0
 
 
 async def test_what_the_client_has_sent_meanwhile_comes_after_that_and_in_order():

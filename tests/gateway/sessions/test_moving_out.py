@@ -13,7 +13,7 @@ from notify.backplane.cuts import Cuts
 from notify.domain.errors import Unavailable
 from notify.domain.offset import Offset
 from notify.gateway.auth.authenticator import Identity
-from notify.gateway.http.errors import BAD_REQUEST, UNKNOWN_SID, Refused
+from notify.gateway.http.errors import BAD_REQUEST, TAKEN, UNKNOWN_SID, Refused
 from notify.gateway.sessions import moving_out as moving_out_module
 from notify.gateway.sessions.moved import Description, HandedOver, Order
 from notify.gateway.sessions.moving_out import MovingOut
@@ -21,6 +21,24 @@ from notify.gateway.socketio.server import SocketServer
 from notify.protocol.engineio import Wire
 from tests.gateway.edge import running
 from tests.support.waiting import until
+
+
+class Poll:
+    """A GET whose client stays."""
+
+    gone = False
+
+    def watch(self, answer):
+        """It does not go."""
+
+
+class Post:
+    """A POST of a PONG."""
+
+    binary = False
+
+    async def read(self, limit):
+        return b"3"
 
 
 class Leaving:
@@ -139,11 +157,10 @@ async def test_one_that_has_changed_stays_with_everything_in_order():
         assert "changed" in await stays(found, description)
         found.emit("five")
         assert found.member.replay_buffer is None
-        body = await found.poller.poll()
-        assert body.split("\x1e") == [f'42["{text}"]' for text in ("one", "two", "three", "four", "five")]
         again = Description.decode(await found.out.describe(found.sid, "there"))
         found.on_cut = lambda: None
-        assert not (await found.take(again)).wires
+        handed = await found.take(again)
+        assert texts(handed.wires) == [f'42["{text}"]' for text in ("one", "two", "three", "four", "five")]
 
 
 async def test_one_whose_cut_was_not_heard_there_goes_on_here_until_the_next():
@@ -171,10 +188,10 @@ async def test_one_in_no_namespace_leaves_without_a_cut_unless_it_connects():
         await found.poller.post("41")
         description = await found.described()
         assert not description.members
-        await found.poller.post("40")
+        found.socket.text_received("40")
         with pytest.raises(Refused):
             await found.out.take(found.sid, "there")
-        await found.poller.post("41")
+        found.socket.text_received("41")
         await found.out.describe(found.sid, "there")
         handed = HandedOver.decode(await found.out.take(found.sid, "there"))
         assert texts(handed.wires)[0].startswith('40{"sid":')
@@ -192,6 +209,7 @@ async def test_without_a_cut_it_stays(monkeypatch, fault):
             found.deaf = True
         await stays(found, description)
         assert not len(found.cuts)
+        found.out.stays(found.sid, "there")
         assert await found.poller.poll() == '42["one"]'
 
 
@@ -235,7 +253,7 @@ async def test_it_is_one_node_s_to_ask_for_at_a_time():
         found.out.may_move(found.sid, "there")
         with pytest.raises(Refused) as refused:
             found.out.may_move(found.sid, "elsewhere")
-        assert refused.value.code == BAD_REQUEST
+        assert refused.value.code == TAKEN
         with pytest.raises(Refused) as refused:
             await found.out.describe(found.sid, "elsewhere")
         assert refused.value.code == UNKNOWN_SID
@@ -264,6 +282,54 @@ async def test_polls_do_not_wait_while_a_websocket_elsewhere_is_to_take_over():
         await until(lambda: found.socket.polling.waits)
         found.emit("one")
         assert await poll == '42["one"]'
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_requests_behind_the_word_that_the_client_has_gone_over_wait_for_what_becomes_of_it(moves):
+    async with leaving() as found:
+        description = await found.described()
+        poll = asyncio.create_task(found.engine.poll(found.sid, Poll()))
+        post = asyncio.create_task(found.engine.post(found.sid, Post()))
+        found.emit("one")
+        await asyncio.sleep(0)
+        if moves:
+            assert texts((await found.take(description)).wires) == ['42["one"]']
+            refusals = await asyncio.gather(poll, post, return_exceptions=True)
+            assert [getattr(refusal, "code", None) for refusal in refusals] == [UNKNOWN_SID, UNKNOWN_SID]
+        else:
+            found.out.stays(found.sid, "there")
+            assert await poll == b'42["one"]'
+            await post
+
+
+async def test_a_poll_that_came_behind_the_websocket_is_not_ended_before_its_next_word():
+    async with leaving() as found:
+        found.out.may_move(found.sid, "there")
+        poll = asyncio.create_task(found.poller.get())
+        await eventually(lambda: found.socket.polling.waits)
+        await found.out.probe(found.sid, "there")
+        assert found.socket.polling.waits
+        description = Description.decode(await found.out.describe(found.sid, "there"))
+        assert not found.socket.polling.waits
+        found.emit("one")
+        assert texts((await found.take(description)).wires) == ['42["one"]']
+        assert (await poll)[0] == 400
+
+
+async def test_who_comes_for_one_that_has_just_gone_is_told_that_it_is_taken():
+    async with leaving() as found:
+        await found.take(await found.described())
+        with pytest.raises(Refused) as refused:
+            found.out.may_move(found.sid, "elsewhere")
+        assert refused.value.code == TAKEN
+
+
+async def test_its_heartbeat_goes_along():
+    async with leaving() as found:
+        handed = await found.take(await found.described())
+        assert handed.beat is not None
+        assert not handed.beat.awaiting_pong
+        assert 0 < handed.beat.left_s <= found.engine.ping_interval
 
 
 @pytest.mark.parametrize("gives_up", [False, True])

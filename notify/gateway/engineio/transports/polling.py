@@ -23,6 +23,10 @@ class SessionOver(Exception):
     """The session has ended while a GET waited: it is to be answered like one that knows no session."""
 
 
+class SetAside(Exception):
+    """The client has gone over to another node while a GET waited: wait on until the session has, too."""
+
+
 class BrokenBody(Exception):
     """A POST whose body was none, took too long, or was cut off by a proxy."""
 
@@ -61,6 +65,10 @@ class PollingOwner(Protocol):
         """True while a websocket is taking over: polls must not wait."""
 
     @property
+    def leaving(self) -> bool:
+        """True while a websocket at another node is to take over, or may be."""
+
+    @property
     def survives(self) -> bool:
         """False once the session has ended by what a POST brought, unless that said so itself."""
 
@@ -86,7 +94,17 @@ class PollingOwner(Protocol):
 class Polling:
     """The long-polling side of one connection."""
 
-    __slots__ = ("_answer", "_max_body_bytes", "_max_packets", "_noops", "_posted", "_posting", "owner")
+    __slots__ = (
+        "_answer",
+        "_behind",
+        "_max_body_bytes",
+        "_max_packets",
+        "_noops",
+        "_posted",
+        "_posting",
+        "_timer",
+        "owner",
+    )
 
     def __init__(self, *, max_body_bytes: int, max_packets: int | None = None) -> None:
         """`max_packets`: what the client may post between two calls of `begin_interval`."""
@@ -96,6 +114,9 @@ class Polling:
         self._posted = 0
         self._answer: asyncio.Future[bytes | list[Wire]] | None = None
         """The GET that waits."""
+        self._behind = False
+        """It came when a websocket was at another node already, and may be later than that one's word."""
+        self._timer: asyncio.TimerHandle | None = None
         self._posting = False
         self._noops = 0
 
@@ -127,7 +148,25 @@ class Polling:
         self._posted = 0
 
     def release(self) -> None:
-        """A websocket is taking over: end the GET that waits, with the packets there are or with a NOOP."""
+        """A websocket is taking over: end the GET that waits, with the packets there are or with a NOOP.
+
+        At once, unless the client may have gone over before it sent the GET, and its word be on its way.
+        """
+        if self._behind:
+            self._hold()
+        else:
+            self._release()
+
+    def set_aside(self) -> None:
+        """The client has gone over to another node: no packet leaves by the GET that waits."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(SetAside())
+
+    def _hold(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(UPGRADE_POLL_S, self._release)
+
+    def _release(self) -> None:
         if self.waits:
             self._noops += 1
             self.nudge()
@@ -143,7 +182,7 @@ class Polling:
         A second GET while one waits closes the session, and so does one that the client gives up: packets may
         have been lost with it. Packets are taken from the queue only when the client is still there.
 
-        Raises `SessionOver`.
+        Raises `SessionOver`, `SetAside`.
         """
         owner = self.owner
         if self._answer is not None:
@@ -151,16 +190,16 @@ class Polling:
             return None
         if owner.queue is not None:
             return self._body(poll, owner.take())
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle | None = None
-        if owner.upgrading:
+        if owner.upgrading and not owner.leaving:
             self._noops += 1
             if self._noops == 1:
                 return NOOP
-            timer = loop.call_later(UPGRADE_POLL_S, self.release)
         if poll.gone:
             return self._body(poll, NOOP)
-        answer = self._answer = loop.create_future()
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        self._behind = owner.leaving
+        if owner.upgrading:
+            self._hold()
         poll.watch(answer)
         try:
             return self._body(poll, await answer)
@@ -171,8 +210,9 @@ class Polling:
             return None
         finally:
             self._answer = None
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def _body(self, poll: Poll, packets: bytes | list[Wire]) -> bytes | None:
         if poll.gone:

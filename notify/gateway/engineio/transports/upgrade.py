@@ -18,12 +18,13 @@ from notify.gateway.engineio.transports.websocket import WebSocketProtocol
 class Probe:
     """Owns the websocket until the upgrade is complete."""
 
-    __slots__ = ("_bucket", "_last", "_paused", "answered", "decision", "socket", "websocket")
+    __slots__ = ("_bucket", "_last", "_paused", "answered", "decision", "elsewhere", "socket", "websocket")
 
     def __init__(self, socket: EngineSocket) -> None:
         self.socket = socket
         self.websocket: WebSocketProtocol
         self.answered = False
+        self.elsewhere = False
         self.decision: asyncio.Future[None] | None = None  # here, going over is one step
         self._paused = False
         self._last: bytes | None = None
