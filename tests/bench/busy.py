@@ -99,9 +99,11 @@ def shown(bytes_: int, *users: str, rooms: tuple[str, ...] = (), collapse: str |
     )
 
 
-async def fill(busy: Busy, *users: str, entries: int = MOST_ENTRIES, expires_ms: int | None = None) -> None:
-    """Inboxes with so many entries of 1 KiB."""
-    await busy.post_many([shown(1024, *users) for _ in range(entries)], expires_ms=expires_ms)
+async def fill(
+    busy: Busy, *users: str, entries: int = MOST_ENTRIES, expires_ms: int | None = None
+) -> tuple[str, ...]:
+    """Inboxes with so many entries of 1 KiB; their ids."""
+    return tuple(await busy.post_many([shown(1024, *users) for _ in range(entries)], expires_ms=expires_ms))
 
 
 async def passed(at_ms: int) -> None:
@@ -133,6 +135,27 @@ async def mark_read(busy: Busy) -> None:
     await busy.forget()
     for what in ("read", "unread", "archived"):
         await busy.inbox.mark("ada", Mark(what, up_to=10**14))
+
+
+async def mark_by_ids(busy: Busy) -> None:
+    """A thousand entries are marked by their ids: read, unread, snoozed, archived."""
+    ids = await fill(busy, "ada")
+    until_ms = int(time.time() * 1000) + DAY_MS
+    await busy.forget()
+    for mark in (
+        Mark("read", ids=ids),
+        Mark("unread", ids=ids),
+        Mark("snoozed", ids=ids, until_ms=until_ms),
+        Mark("archived", ids=ids),
+    ):
+        await busy.inbox.mark("ada", mark)
+
+
+async def mark_deleted_by_ids(busy: Busy) -> None:
+    """A thousand entries are deleted by their ids."""
+    ids = await fill(busy, "ada")
+    await busy.forget()
+    await busy.inbox.mark("ada", Mark("deleted", ids=ids))
 
 
 async def snoozes_end(busy: Busy) -> None:
@@ -290,6 +313,8 @@ CASES: list[Callable[[Busy], Awaitable[None]]] = [
     mark_deleted,
     mark_deleted_shared,
     mark_read,
+    mark_by_ids,
+    mark_deleted_by_ids,
     snoozes_end,
     snoozes_of_large_end,
     expiry,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from typing import Any
 
 import pytest
 
-from notify.domain.errors import Invalid
+from notify.domain.errors import Invalid, Unavailable
 from notify.domain.inbox import Counts, Mark, MarkResult, Query, State
 from notify.domain.notifications.notification_id import new_id
+from notify.redis.scripts import Script
+from notify.store.inbox import MARK, MARKED
 from tests.store.inboxes import HOUR_MS, Inboxes
 
 NOBODYS = new_id(1)
@@ -242,10 +245,10 @@ async def test_everything_up_to_a_place_may_be_deleted(inboxes: Inboxes):
     assert await inboxes.ids("ada", "archived") == [ids[0]]
 
 
-async def test_a_thousand_are_marked_at_once(inboxes: Inboxes):
-    await inboxes.log.append(*[await inboxes.entry("ada") for _ in range(1000)])
-    pages = [await inboxes.ids("ada")]
-    ids = []
+async def _many(inboxes: Inboxes, count: int) -> list[str]:
+    """So many entries; their ids, the newest first."""
+    await inboxes.log.append(*[await inboxes.entry("ada") for _ in range(count)])
+    ids: list[str] = []
     after = None
     while True:
         page = await inboxes.inbox.page("ada", Query(limit=100, after=after))
@@ -253,14 +256,64 @@ async def test_a_thousand_are_marked_at_once(inboxes: Inboxes):
         after = page.next
         if after is None:
             break
-    assert len(set(ids)) == 1000
-    assert ids[:100] == pages[0]
+    assert len(set(ids)) == count
     await inboxes.told()
+    return ids
+
+
+async def test_a_thousand_are_marked_in_slices(inboxes: Inboxes):
+    ids = await _many(inboxes, 1000)
     assert (await mark(inboxes, "read", *ids)).changed == 1000
     assert (await mark(inboxes, "unread", *ids)).at.counts == Counts(0, 1000, 1000)
-    assert [len(one.said["ids"]) for one in await inboxes.told()] == [1000, 1000]
+    told = await inboxes.told()
+    assert [one.said["as"] for one in told] == ["read"] * 3 + ["unread"] * 3
+    for slices in (told[:3], told[3:]):
+        assert [id_ for one in slices for id_ in one.said["ids"]] == ids
+        assert max(len(one.said["ids"]) for one in slices) == MARKED
     assert await inboxes.inbox.check("ada") == []
     assert (await mark(inboxes, "deleted", *ids)).at.counts == Counts()
+
+
+async def test_all_up_to_a_place_are_marked_in_slices_from_below(inboxes: Inboxes):
+    ids = (await _many(inboxes, 1000))[::-1]
+    places = [int(await inboxes.client.zscore(f"{inboxes.keys.inbox('ada')}:order", id_[4:])) for id_ in ids]
+    result = await mark(inboxes, "read", up_to=ids[899])
+    assert (result.changed, result.at.counts) == (900, Counts(100, 100, 1000))
+    told = await inboxes.told()
+    assert [one.said["up_to"] for one in told] == [places[MARKED - 1], places[2 * MARKED - 1], places[899]]
+    assert [one.counts.unread for one in told] == [1000 - MARKED, 1000 - 2 * MARKED, 100]
+    assert await inboxes.inbox.check("ada") == []
+    assert (await mark(inboxes, "read", up_to=ids[899])).changed == 0
+    assert await inboxes.told() == []
+    assert (await mark(inboxes, "deleted", up_to=10**14)).changed == 1000
+    assert await inboxes.inbox.check("ada") == []
+
+
+@pytest.mark.parametrize("by", ["ids", "up_to"])
+async def test_a_mark_that_is_broken_off_is_finished_by_another(inboxes: Inboxes, monkeypatch, by: str):
+    """What comes between the slices is in no mark, and the counts are right at every step."""
+    ids = await _many(inboxes, 2 * MARKED + 1)
+    named: dict[str, Any] = {"ids": tuple(ids)} if by == "ids" else {"up_to": ids[0]}
+    run = inboxes.redis.run
+    calls = 0
+
+    async def dying(script: Script, *args: Any) -> Any:
+        nonlocal calls
+        calls += script is MARK
+        if script is MARK and calls == 2:
+            await inboxes.post("ada")
+            raise Unavailable("the node is dead")
+        return await run(script, *args)
+
+    monkeypatch.setattr(inboxes.redis, "run", dying)
+    with pytest.raises(Unavailable):
+        await inboxes.inbox.mark("ada", Mark("read", **named))
+    monkeypatch.undo()
+    assert (await inboxes.inbox.snapshot("ada")).counts.unread == MARKED + 2
+    assert await inboxes.inbox.check("ada") == []
+    result = await inboxes.inbox.mark("ada", Mark("read", **named))
+    assert (result.changed, result.at.counts.unread) == (MARKED + 1, 1)
+    assert await inboxes.inbox.check("ada") == []
 
 
 async def test_of_many_who_mark_the_same_one_does(inboxes: Inboxes):

@@ -27,7 +27,7 @@ local SHOWN = NEVER .. NEVER    -- archived and snoozed until, of an entry that 
 local DELIVERED, SHARED = 1, 2  -- flags: reached a client; went to more than one user
 local HOUR, DAY = 3600000, 86400000
 local SWEPT = 100               -- entries that one call takes out, besides what it was asked to do; to bring one back
-local BACK, BACK_BYTES = 4, 4096  -- counts as so many, and one more for so many bytes of its body
+local BACK, BACK_BYTES = 6, 4096  -- counts as so many, and one more for so many bytes of its body
 local SMALL = 512               -- entries up to which a hash may be searched from end to end
 local SCANNED = 1000            -- entries of inboxes that one call looks through for what is due
 

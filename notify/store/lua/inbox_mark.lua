@@ -1,15 +1,18 @@
 #!lua flags=allow-oom
--- Marks entries of an inbox, and tells it: one change, if anything did.
+-- Marks entries of an inbox, and tells it: one change, if anything did. What is to be marked up to a place is done from
+-- below, in slices, so that no call does more than so much.
 --
 -- KEYS: clock, inbox
 -- ARGV: 1 epoch, 2 topic, 3 user, 4 what keys of records begin with, 5 most entries of an inbox, 6 a request's id
 --       7 what as, 8 unix ms until which to snooze, or '', 9 'ids', or up to what: 'id', 'place'
 --       10 category that narrows the last two, or '', 11 the same in JSON
---       12... id... without `ntf_`; the one id, or the place
+--       12... id... without `ntf_`; the one id, or the place; then most entries of this slice, and the place that the
+--       one before ended at, or '-inf'
 -- Returns {'sweep_first'}, {'past'} (the snooze would be over), or
--- {'ok', rev, unseen, unread, total, due, how many changed, {missing id...}, which were deleted}.
--- The last are those whose bodies inbox_release.lua is to let go: with spaces between them the ids, after each `+` when
--- others may have it.
+-- {'ok', rev, unseen, unread, total, due, how many changed, {missing id...}, which were deleted, where this slice ends or
+-- '', up to what place}.
+-- The deleted are those whose bodies inbox_release.lua is to let go: with spaces between them the ids, after each `+`
+-- when others may have it.
 
 local what, snooze, mode = ARGV[7], tonumber(ARGV[8]) or 0, ARGV[9]
 if what == 'snoozed' and snooze <= now then
@@ -35,8 +38,15 @@ else
     missing[1] = ARGV[12]
   end
 end
+local slice_ends = ''
 if bound then
-  ids = redis.call('ZRANGEBYSCORE', box.key .. ':order', '-inf', bound)
+  local most = tonumber(ARGV[13])
+  local above = ARGV[14] == '-inf' and '-inf' or '(' .. ARGV[14]
+  ids = redis.call('ZRANGEBYSCORE', box.key .. ':order', above, bound, 'LIMIT', 0, most + 1)
+  if #ids > most then
+    ids[#ids] = nil
+    slice_ends = redis.call('ZSCORE', box.key .. ':order', ids[most])
+  end
   entries = effects.entries(box, ids)
 end
 
@@ -127,7 +137,7 @@ if count > 0 then
       box.rev = box.rev + 1
       local told = '["inbox:changed",{"as":"' .. what .. '",'
       if bound then
-        told = told .. '"up_to":' .. bound .. (category ~= '' and ',"category":' .. ARGV[11] or '')
+        told = told .. '"up_to":' .. (slice_ends ~= '' and slice_ends or bound) .. (category ~= '' and ',"category":' .. ARGV[11] or '')
       else
         told = told .. effects.id_list(changed)
       end
@@ -140,4 +150,4 @@ if count > 0 then
   write_inbox(box)
 end
 return {'ok', box.rev, box.unseen, box.unread, box.total, box.due, count, missing,
-  table.concat(released, ' ')}
+  table.concat(released, ' '), slice_ends, bound or ''}

@@ -154,7 +154,7 @@ async def test_a_connection_goes_on_elsewhere_where_it_was(awaiting_pong):
     there.remove(peer)
     here.resume(peer, beat._replace(left_s=0.1))
     assert (peer.pings, peer.awaiting_pong) == (0, awaiting_pong)
-    await eventually(lambda: peer.ends if awaiting_pong else peer.pings)
+    await until(lambda: peer.ends if awaiting_pong else peer.pings)
     here.resume(peer, beat)  # that node's intervals are longer than ours
     assert here.beat_of(peer).left_s <= 0.4
     there.stop()

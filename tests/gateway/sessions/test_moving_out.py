@@ -306,7 +306,7 @@ async def test_a_poll_that_came_behind_the_websocket_is_not_ended_before_its_nex
     async with leaving() as found:
         found.out.may_move(found.sid, "there")
         poll = asyncio.create_task(found.poller.get())
-        await eventually(lambda: found.socket.polling.waits)
+        await until(lambda: found.socket.polling.waits)
         await found.out.probe(found.sid, "there")
         assert found.socket.polling.waits
         description = Description.decode(await found.out.describe(found.sid, "there"))
