@@ -37,6 +37,7 @@ def moment(unix_ms: int) -> datetime:
     return datetime.fromtimestamp(unix_ms / 1000, UTC)
 
 
+@lru_cache(maxsize=64)  # an event and its answer show the same times
 def timestamp(unix_ms: int) -> str:
     """RFC 3339 in UTC, to the millisecond."""
     seconds, ms = divmod(unix_ms, 1000)

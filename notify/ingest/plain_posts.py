@@ -86,8 +86,7 @@ class PlainPosts:
         head = self._heads.read(data[:end])
         if head is None or head.length > self._max_body or len(data) != end + 4 + head.length:
             return False
-        key = self._keys.known(head.presented)
-        if key is None or "publish" not in key.scopes:
+        if not self._may_publish(head.presented):
             return False
         try:
             parsed = orjson.loads(data[end + 4 :])
@@ -108,6 +107,18 @@ class PlainPosts:
         if taken:
             self._stats.body_bytes += head.length
         return taken
+
+    def lacks(self, data: bytes) -> int:
+        """How many bytes of its body a plain request still lacks; 0 where the rest of it would not help."""
+        end = data.find(END_OF_HEAD)
+        head = self._heads.read(data[:end]) if end >= 0 else None
+        if head is None or head.length > self._max_body or not self._may_publish(head.presented):
+            return 0
+        return max(0, end + 4 + head.length - len(data))
+
+    def _may_publish(self, presented: str) -> bool:
+        key = self._keys.known(presented)
+        return key is not None and "publish" in key.scopes
 
     def _answer(
         self, result: Accepted | NotifyError, request_id: str, started: float, answer: Answer

@@ -17,7 +17,7 @@ class IngestStats:
     errors: Counter[str] = field(default_factory=Counter)
     """Requests refused, by error code."""
     seconds: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
-    """Time from the head of a request to its answer, by route."""
+    """Time from the head of a request (of a plain POST: from its last byte) to its answer, by route."""
     refused: Counter[str] = field(default_factory=Counter)
     """Notifications not accepted, those in batches each, by error code."""
     body_bytes: int = 0

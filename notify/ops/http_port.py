@@ -32,6 +32,9 @@ lose the answer."""
 LINGER_BYTES = 1 << 20
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
+BODY_MOMENT_S = 1.0
+"""How long a shortcut's request is kept whose body is not whole, since many clients send head and body by two
+writes. What takes longer is aiohttp's."""
 MOMENT_S = 1.0
 """When a node stops: what idle connections get to carry one more request and be told `close`."""
 _MOST_EVICTED = 16
@@ -54,6 +57,12 @@ class Shortcut(Protocol):
         """Whether `data` is such a request, whole and alone: if not, nothing has been done.
 
         If so, `answer` is called with the head, each line of it ended, and the body; perhaps at once.
+        """
+
+    def lacks(self, data: bytes) -> int:
+        """How many bytes are to come of what begins as such a request; 0 where it does not, or is whole.
+
+        This bounds what is kept of a request.
         """
 
 
@@ -79,6 +88,7 @@ class HttpPort:
         max_connections: Callable[[], int] | None = None,
         head_timeout_s: float = HEAD_TIMEOUT_S,
         keep_alive_s: float = KEEP_ALIVE_S,
+        body_moment_s: float = BODY_MOMENT_S,
     ) -> None:
         """With `max_connections()` open, the oldest that waits for a request makes room for a new one."""
         self.name = name
@@ -87,6 +97,7 @@ class HttpPort:
         self.stats = stats
         self.head_timeout_s = head_timeout_s
         self.keep_alive_s = keep_alive_s
+        self.body_moment_s = body_moment_s
         self.closing = False
         """Answers say `Connection: close`."""
         self.connections: dict[HttpConnection, None] = {}
@@ -168,7 +179,9 @@ class HttpConnection(RequestHandler):
         "_early",
         "_gone",
         "_head_bytes",
+        "_lacking",
         "_last_payload",
+        "_pieces",
         "_port",
     )
 
@@ -187,6 +200,9 @@ class HttpConnection(RequestHandler):
         self._answering = False
         self._early = b""
         self._head_bytes = 0
+        self._pieces: list[bytes] = []
+        """Of a shortcut's request that is not whole; `_lacking` bytes of it are still to come."""
+        self._lacking = 0
         self._last_payload: StreamReader | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._broken = False
@@ -196,7 +212,7 @@ class HttpConnection(RequestHandler):
     @property
     def awaits_head(self) -> bool:
         """True while nobody waits for an answer here."""
-        if self._answering:
+        if self._answering or self._pieces:
             return False
         if self._waiter is None:  # its task may not have run yet
             return not self._request_count
@@ -227,6 +243,7 @@ class HttpConnection(RequestHandler):
         super().connection_lost(exc)
         # Both know this connection: a ring around what nobody read, or could.
         self._last_payload = None
+        self._pieces = []
         self._messages.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -241,11 +258,20 @@ class HttpConnection(RequestHandler):
         if self._payload_parser is not None:  # a handler has made this a websocket: there are no heads
             super().data_received(data)
             return
+        if self._pieces:
+            self._pieces.append(data)
+            self._lacking -= len(data)
+            if self._lacking > 0:
+                return
+            data = self._collected()
+        shortcut = self._port.shortcut
+        if shortcut is None or not data.startswith(shortcut.first_line) or not self._takes(shortcut, data):
+            self._read_on(data)
+
+    def _read_on(self, data: bytes) -> None:
+        """Have aiohttp read it."""
         payload = self._last_payload
         if payload is None or payload.is_eof():  # no body is under way: this is a head
-            shortcut = self._port.shortcut
-            if shortcut is not None and data.startswith(shortcut.first_line) and self._takes(shortcut, data):
-                return
             self._head_bytes += len(data)
             # A whole head may come in one read that is larger than a head may be.
             if self._head_bytes > MAX_HEAD_BYTES and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
@@ -268,16 +294,33 @@ class HttpConnection(RequestHandler):
             self._arm()
 
     def _takes(self, shortcut: Shortcut, data: bytes) -> bool:
-        """Whether the request is answered without aiohttp."""
+        """Whether the request is answered without aiohttp, or kept until it is whole."""
+        payload = self._last_payload
+        if payload is not None and not payload.is_eof():  # this is its body, whatever it looks like
+            return False
         if not self.idle or self._messages or self._upgraded or self._paused or self._close:
             return False
         self._answering = True
-        if not shortcut.take(data, self._answer):
-            self._answering = False
+        if shortcut.take(data, self._answer):
+            self._request_count += 1
+            self._disarm()
+            return True
+        self._answering = False
+        self._lacking = shortcut.lacks(data)
+        if not self._lacking:
             return False
-        self._request_count += 1
+        self._pieces = [data]
         self._disarm()
+        self._deadline = self._loop.call_later(self._port.body_moment_s, self._wait_no_longer)
         return True
+
+    def _collected(self) -> bytes:
+        self._disarm()
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+    def _wait_no_longer(self) -> None:
+        self._read_on(self._collected())
 
     def _answer(self, head: bytes, body: bytes) -> None:
         self._answering = False
@@ -300,7 +343,7 @@ class HttpConnection(RequestHandler):
             self.data_received(early)
 
     def _process_keepalive(self) -> None:
-        if self._answering:  # aiohttp takes it for idle
+        if self._answering or self._pieces:  # aiohttp takes it for idle
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
@@ -328,7 +371,7 @@ class HttpConnection(RequestHandler):
 
     def close(self) -> None:
         # What a runner does first when it ends. A request whose body is still coming would never get it.
-        if self._answering or (self._port.closing and self._current_request is not None):
+        if self._answering or self._pieces or (self._port.closing and self._current_request is not None):
             return
         super().close()
 

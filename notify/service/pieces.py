@@ -77,9 +77,9 @@ def pieces(accepted: Accepted, notification: Notification, *, once: Once | None,
 def _cuts(channels: Sequence[Channel]) -> list[tuple[int, int]]:
     """Where the pieces begin and end. The users come before rooms and `all`, which are in one piece."""
     count = len(channels)
-    users = sum(channel.kind == "user" for channel in channels)
     if count <= PIECE:
         return [(0, count)]
+    users = sum(channel.kind == "user" for channel in channels)
     cuts = [(begin, min(begin + PIECE, users)) for begin in range(0, users, PIECE)]
     return cuts if users == count else [*cuts, (users, count)]
 

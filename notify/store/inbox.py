@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -61,8 +60,7 @@ busy with it for less than 1 ms.
 _ID = re.compile(r"ntf_[0-9A-Z]{26}")
 
 
-@dataclass(frozen=True, slots=True)
-class ToInbox:
+class ToInbox(NamedTuple):
     """What of a log's entry goes into inboxes: those of the users of its first `users` channels.
 
     `recipients` are all whose inboxes the notification goes into, in this entry and others. An inbox that has

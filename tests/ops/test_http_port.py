@@ -340,11 +340,14 @@ class Slow:
         self.answers.append(answer)
         return True
 
+    def lacks(self, data: bytes) -> int:
+        return max(0, len(PLAIN) - len(data)) if data.startswith(PLAIN[:-5]) else 0
+
     def answer(self) -> None:
         self.answers.pop(0)(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n", b"ok")
 
 
-PLAIN = Slow.first_line + b"Host: x\r\nContent-Length: 1\r\n\r\nx"
+PLAIN = Slow.first_line + b"Host: x\r\nContent-Length: 5\r\n\r\nhello"
 
 
 async def test_what_comes_before_a_shortcut_has_answered_waits_its_turn() -> None:
@@ -402,3 +405,90 @@ async def test_a_caller_who_has_gone_gets_no_answer() -> None:
         peer.writer.transport.abort()
         await until(lambda: not here.port.connections)
         slow.answer()
+
+
+async def kept(here: Site) -> None:
+    """Wait until the port keeps a request that is not whole."""
+    await until(lambda: any(not c.idle and not c.awaits_head for c in here.port.connections))
+
+
+async def test_a_shortcut_gets_a_body_that_comes_in_pieces() -> None:
+    async with site(keep_alive_s=0.1) as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        for _ in range(2):
+            peer.send(PLAIN[:-5])
+            await kept(here)
+            peer.send(PLAIN[-5:-2])
+            await asyncio.sleep(0.2)  # longer than an idle connection may stay
+            peer.send(PLAIN[-2:])
+            await until(lambda: slow.answers)
+            slow.answer()
+            assert (await peer.answer())[2] == b"ok"
+        assert here.asked == 0
+
+
+async def test_a_body_that_does_not_come_soon_is_read_as_any_other() -> None:
+    async with site(body_moment_s=0.05, head_timeout_s=0.2) as here:
+        here.port.shortcut = slow = Slow()
+        application_path = b"POST / HTTP/1.1\r\n"
+        slow.first_line = application_path
+        begin = PLAIN[:-5].replace(Slow.first_line, application_path)
+        slow.lacks = lambda data: 5 if data == begin else 0  # type: ignore[method-assign]
+        peer = await here.connect()
+        peer.send(begin)
+        await until(lambda: here.asked)
+        await asyncio.sleep(0.4)  # longer than a head may take
+        peer.send(b"hello")
+        assert (await peer.answer())[2] == b"got 5"
+        assert not slow.answers
+
+
+async def test_what_follows_a_body_in_the_same_read_is_not_lost() -> None:
+    async with site() as here:
+        here.port.shortcut = Slow()
+        peer = await here.connect()
+        peer.send(PLAIN[:-5])
+        await kept(here)
+        peer.send(PLAIN[-5:] + GET)
+        assert (await peer.answer())[0] == 404  # both are aiohttp's now, which has no such path
+        assert (await peer.answer())[2] == b"got 0"
+
+
+async def test_a_body_that_looks_like_a_request_is_a_body() -> None:
+    async with site() as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        peer.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(PLAIN))
+        await until(lambda: here.asked)
+        peer.send(PLAIN)
+        assert (await peer.answer())[2] == b"got %d" % len(PLAIN)
+        assert not slow.answers
+
+
+async def test_a_port_that_closes_waits_for_the_rest_of_a_request() -> None:
+    async with site() as here:
+        here.port.shortcut = slow = Slow()
+        peer = await here.connect()
+        peer.send(PLAIN[:-5])
+        await kept(here)
+        closing = asyncio.create_task(here.stack.aclose())
+        await until(lambda: here.port.closing)
+        peer.send(PLAIN[-5:])
+        await until(lambda: slow.answers)
+        slow.answer()
+        status, headers, _ = await peer.answer()
+        assert (status, headers["connection"]) == (202, "close")
+        await closing
+
+
+async def test_the_beginning_of_a_request_goes_with_its_caller() -> None:
+    async with site(body_moment_s=0.05) as here:
+        here.port.shortcut = Slow()
+        peer = await here.connect()
+        peer.send(PLAIN[:-5])
+        await kept(here)
+        peer.writer.transport.abort()
+        await until(lambda: not here.port.connections)
+        await asyncio.sleep(0.1)  # longer than it would be kept
+        assert here.asked == 0

@@ -5,7 +5,7 @@ Each version is read by the one after it. A node that meets a later one leaves i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ VERSION = 1
 KEPT_MS = 24 * 3600 * 1000
 """How long a plan outlives what it is about, should no node live to drop it."""
 
-_CONTENT = tuple(field.name for field in fields(Notification) if field.name != "target")
+_CONTENT = tuple(name for name in Notification._fields if name != "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Plan:
                 "deliver_ms": accepted.deliver_ms,
                 "expires_ms": accepted.expires_ms,
                 "trace": self.trace,
-                "to": {**asdict(target), "except_users": sorted(target.except_users)},
+                "to": {**target._asdict(), "except_users": sorted(target.except_users)},
                 **{name: getattr(notification, name) for name in _CONTENT},
             }
         )

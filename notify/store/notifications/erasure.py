@@ -156,12 +156,11 @@ def _plan_without(plan: Plan, user: str) -> Plan | None:
     """The plan without the user, None when it is for nobody else."""
     notification = plan.notification
     target = notification.target
-    target = replace(
-        target,
+    target = target._replace(
         users=tuple(one for one in target.users if one != user),
         except_users=target.except_users - {user},
     )
     nobody = not (target.users or target.rooms or target.all)
     if nobody or owner_of(notification.namespace) == user:
         return None
-    return replace(plan, notification=replace(notification, target=target))
+    return replace(plan, notification=notification._replace(target=target))

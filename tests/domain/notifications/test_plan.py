@@ -15,7 +15,7 @@ MOMENTS = st.integers(1, 2**46)
 
 plans = st.builds(
     Plan,
-    st.builds(Accepted, st.just("ntf_1"), MOMENTS, st.none() | MOMENTS, deliver_ms=MOMENTS),
+    st.builds(Accepted, st.just("ntf_1"), MOMENTS, st.none() | MOMENTS, st.just(False), MOMENTS),
     st.builds(
         Notification,
         st.builds(Target, NAMES.map(tuple), NAMES.map(tuple), st.booleans(), NAMES.map(frozenset)),
