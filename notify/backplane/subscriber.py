@@ -27,6 +27,8 @@ from notify.redis.connector import Connector
 from notify.redis.reconnecting import Reconnecting
 from notify.redis.subscription import Subscription
 
+MOST_GATHERED = 256
+"""Channels to be subscribed to that wait for more."""
 MAX_MESSAGE_BYTES = 17 * 1024 * 1024
 """What one message may have when nothing else is said: the largest payload that can be set, and its head."""
 
@@ -69,6 +71,8 @@ class Subscriber:
         self.listener: Listener | None = None
         self.on_resubscribed: Callable[[], None] | None = None
         """Called when the node hears again, after it may have missed messages to all nodes."""
+        self.more_come: Callable[[], bool] = lambda: False
+        """Others are in already who will want channels too, so that it is worth waiting for them."""
         self._connector = connector
         self._store = store
         self._topic_prefix = topic_prefix
@@ -237,6 +241,9 @@ class Subscriber:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        if len(self._wanted) < MOST_GATHERED and self.more_come():
+            asyncio.get_running_loop().call_soon(self._flush)
+            return
         self._flushing = False
         connection = self._connection
         if connection is None:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from notify.backplane import canary
+from notify.backplane.subscriber import MOST_GATHERED
 from notify.domain.errors import NotifyError, Unavailable
 from notify.domain.notifications.notification import Notification, Target
 from notify.service.publish import Idempotency
@@ -43,6 +44,36 @@ async def test_a_node_is_subscribed_to_the_channels_of_its_own_sockets_only(side
         assert b.stats.messages == before  # a busy room costs a foreign node nothing
         a.manager.expel(ear.members[0])
         await until(lambda: not channels())
+
+
+async def test_channels_are_subscribed_to_together_while_others_are_known_to_come(side, valkey):
+    def subscribes() -> int:
+        with valkey.client() as client:
+            return int(client.info("commandstats").get("cmdstat_subscribe", {}).get("calls", 0))
+
+    def topics() -> int:
+        with valkey.client() as client:
+            return len(client.pubsub_channels("notify:topic:*"))
+
+    async with side(valkey.url, "a") as a:
+        await a.member("ada")
+        before = subscribes()
+        coming = 5
+        a.subscriber.more_come = lambda: coming > 0
+        members = []
+        while coming:  # one in each turn of the loop
+            members.append(asyncio.ensure_future(a.member(f"user-{coming}", "lobby")))
+            await asyncio.sleep(0)
+            coming -= 1
+        await asyncio.gather(*members)
+        assert (topics(), subscribes() - before) == (8, 1)  # of all, of six users, of a room
+
+
+async def test_a_crowd_that_does_not_end_keeps_no_channel_waiting(side, valkey):
+    async with side(valkey.url, "a") as a:
+        a.subscriber.more_come = lambda: True
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(a.member(f"user-{number}") for number in range(MOST_GATHERED)))
 
 
 async def test_every_client_sees_the_same_order_whichever_node_published(side, valkey):

@@ -96,6 +96,7 @@ class Arrivals:
     ) -> None:
         """`more_come`: clients are in whose CONNECT has yet to be looked at."""
         self._subscriber = subscriber
+        subscriber.more_come = more_come
         self._sessions = sessions
         self._timeout_s = timeout_s
         self._reads: Batch[tuple[str, str], Found | None] = Batch(sessions.read, more_come=more_come)
