@@ -168,7 +168,10 @@ class NotificationSchema(Strict):
     )
     title = Text(
         validate=length(MAX_TITLE),
-        metadata={"description": "A line that says what happened.", "examples": ["Build failed"]},
+        metadata={
+            "description": "A line that says what happened. An empty one is like none.",
+            "examples": ["Build failed"],
+        },
     )
     body = Text(metadata={"description": "The text below the title.", "examples": ["main #812"]})
     url = Text(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from notify.domain.moments import timestamp
 from notify.domain.notifications.receipts import MAX_RECIPIENTS_LISTED, cursor, parse_cursor
 from tests.ingest.conftest import Api
 
@@ -133,6 +135,18 @@ async def test_an_ephemeral_one_has_no_location_and_is_not_found(real_api: Api) 
     assert "Location" not in accepted.headers
     answer = await real_api.ask("GET", f"/v1/notifications/{accepted.json['id']}")
     assert (answer.status, answer.json["code"]) == (404, "not_found")
+
+
+async def test_an_ephemeral_one_that_is_scheduled_is_found_and_once_cancelled_has_no_time(
+    real_api: Api,
+) -> None:
+    deliver_at = timestamp(int(time.time() + 3600) * 1000)
+    path = await sent(real_api, {"user": "ada"}, ttl=0, deliver_at=deliver_at)
+    now = await found(real_api, path)
+    assert (now["status"], now["deliver_at"], now["expires_at"]) == ("scheduled", deliver_at, None)
+    assert (await real_api.ask("DELETE", path)).status == 204
+    now = await found(real_api, path)
+    assert (now["status"], now["deliver_at"]) == ("retracted", None)
 
 
 async def test_a_replayed_answer_has_the_same_location(real_api: Api) -> None:

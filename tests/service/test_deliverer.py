@@ -23,6 +23,7 @@ from notify.store.log import Entry
 from notify.store.notifications.due import Due
 from notify.store.notifications.plans import Plans
 from notify.store.notifications.record import Record
+from notify.store.notifications.records import Records
 from tests.store.inboxes import HOUR_MS, Inboxes
 from tests.support.due import ahead
 from tests.support.valkey import Valkey
@@ -161,6 +162,12 @@ async def test_an_ephemeral_one_is_in_no_log_then_either(later: Later):
     (told,) = await later.inboxes.told()
     assert "expires_at" not in told.said
     assert not await later.inboxes.client.exists(later.keys.log_prefix + told.address)
+    assert accepted.deliver_ms is not None
+    standing = await Records(later.inboxes.redis, later.keys).find(accepted.id)
+    assert standing is not None, "it is known beyond its delivery"
+    assert (standing.status, standing.shown["deliver_at"]) == ("accepted", timestamp(accepted.deliver_ms))
+    kept_until_ms = await later.inboxes.client.pexpiretime(later.keys.record(accepted.id))
+    assert kept_until_ms == accepted.deliver_ms + KEPT_MS
 
 
 async def test_however_many_are_at_it_each_piece_is_delivered_once(later: Later):

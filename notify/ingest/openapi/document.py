@@ -143,7 +143,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Location": {
-        "description": "The notification's path; not there for an ephemeral one.",
+        "description": "The notification's path; not there for an ephemeral one that is not `scheduled`.",
         "schema": {"type": "string", "format": "uri-reference"},
     },
     "Replayed": {

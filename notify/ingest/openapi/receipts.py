@@ -52,7 +52,13 @@ class ReceiptSchema(Answer):
     created_at = fields.String(required=True, metadata=TIME)
     expires_at = fields.String(required=True, allow_none=True, metadata=TIME)
     deliver_at = fields.String(
-        required=True, allow_none=True, metadata={**TIME, "description": "When it is due, if scheduled."}
+        required=True,
+        allow_none=True,
+        metadata={
+            **TIME,
+            "description": "When it is or was due, if it was scheduled; null once what was posted is gone, "
+            "as when it was cancelled.",
+        },
     )
     recipients = _count("Users it was for when it was accepted; rooms and `all` count none.", 3)
     delivered = _count(f"Of those who have it: how many have it on a device. {CLAIM}", 3)
@@ -116,8 +122,9 @@ def _find() -> dict[str, Any]:
         "description": "Counted from the inboxes that have it now, so it cannot drift: who has it no more, "
         f"because it was deleted or made room, counts in `recipients` alone. {CLAIM} With "
         f"`recipients=true` those who have it are listed, up to {MAX_RECIPIENTS_LISTED} on a page. Known "
-        "until 24 hours after `expires_at` where it went into an inbox, else for the recovery window; an "
-        "ephemeral one not at all. Needs the scope `read`.",
+        "until 24 hours after `expires_at` where it went into an inbox or was scheduled, else for the "
+        "recovery window; an ephemeral one only if it was scheduled, until 24 hours after `deliver_at`. "
+        "Needs the scope `read`.",
         "tags": ["notifications"],
         "parameters": [
             {"in": "path", "schema": NotificationPath},
