@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clients.raw import RawClient
 from tests.support.cluster import Cluster, Node
-from tests.support.tokens import mint
+from tests.support.tokens import API_KEY, mint
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -72,6 +72,44 @@ async def test_what_is_no_http_is_answered_and_neither_logged_nor_quoted(tmp_pat
         assert SECRET not in node.log
         assert "zzzz" not in node.log
         assert [event for event in node.events if event["level"] == "error"] == []
+
+
+async def test_no_answer_says_what_the_service_is_made_of(tmp_path):
+    async with Cluster(1, directory=tmp_path) as cluster:
+        (node,) = cluster.nodes
+        body = b'{"to":{"user":"ada"},"title":"x"}'
+        post = b"POST /v1/notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        post += f"Authorization: Bearer {API_KEY}\r\nContent-Length: {len(body)}\r\n".encode()
+        close = b"Connection: close\r\n\r\n"
+        asked: dict[bytes, list[bytes]] = {
+            b"public": [
+                b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n" + close,
+                b"GET /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: x\r\n" + close,
+                b"GET /client/inbox.js HTTP/1.1\r\nHost: x\r\n" + close,
+                b"GET /nowhere HTTP/1.1\r\nHost: x\r\n" + close,
+                MALFORMED["not HTTP"],
+                MALFORMED["long"],
+            ],
+            b"internal": [
+                post + close + body,
+                post + b"Idempotency-Key: k\r\n" + close + body,
+                b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + close,
+                b"GET /v1/notifications/x HTTP/1.1\r\nHost: x\r\n" + close,
+                b"GET /nowhere HTTP/1.1\r\nHost: x\r\n" + close,
+                MALFORMED["not HTTP"],
+                MALFORMED["long"],
+            ],
+        }
+        ports = {b"public": node.port, b"internal": int(node.environ["NOTIFY_INTERNAL_PORT"])}
+        statuses = []
+        for name, requests in asked.items():
+            for data in requests:
+                answer = await asyncio.wait_for(exchanged(ports[name], data), 20)
+                head = answer.partition(b"\r\n\r\n")[0]
+                statuses.append(int(head.split()[1]))
+                assert re.findall(rb"\r\nServer: ([^\r]*)", head) == [b"notify"], (name, data[:99], head)
+                assert not re.search(rb"(?i)python|aiohttp", answer.partition(b"\r\n\r\n")[0]), head
+        assert statuses == [200, 400, 200, 404, 400, 431, 202, 202, 200, 401, 404, 400, 431]
 
 
 async def test_the_chunk_line_alone_costs_no_time(tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -46,7 +46,7 @@ PAGE_BYTES = 256 * 1024
 """A page ends when its bodies are larger than this, but holds one entry at least."""
 
 _PLACE = re.compile(r"[1-9][0-9]{0,14}")
-_TAG = re.compile(r'(?:W/)?"(\d{1,15})-([0-9a-f]{16})"')
+_TAG = re.compile(r'"([0-9]{1,15})-([0-9a-f]{16})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,17 @@ class Query:
         digest = hashlib.sha256(repr(self.normalised).encode()).hexdigest()[:16]
         return f'"{rev}-{digest}"'
 
-    def rev_in(self, if_none_match: str | None) -> KnownRev | None:
-        """The `rev` of which an If-None-Match header (RFC 9110, 13.1.2) has the answer to this question.
+    def rev_in(self, etags: Sequence[str]) -> KnownRev | None:
+        """The `rev` of which somebody who has the answers of these ETags has the one to this question.
 
-        None when it has none, or is neither `*` nor a list of validators of ours. Where it has several, the
-        newest: an inbox never goes back to an older one.
+        A lone `*` is any. None when there is none of ours. Of several it is the newest: an inbox never goes
+        back to an older one.
         """
-        if if_none_match is not None and if_none_match.strip() == "*":
+        if list(etags) == ["*"]:
             return "*"
         own = self.etag(0)[3:]
-        revs = [int(rev) for rev, digest in _TAG.findall(if_none_match or "") if f'{digest}"' == own]
+        tags = filter(None, map(_TAG.fullmatch, etags))
+        revs = [int(tag[1]) for tag in tags if f'{tag[2]}"' == own]
         return max(revs, default=None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from notify.domain import moments
@@ -17,7 +17,7 @@ from notify.domain.inbox import (
     Query,
     parse_place,
 )
-from notify.domain.names import user_id_fault
+from notify.domain.names import category_fault
 
 MAX_CATEGORIES = 32
 """Categories that one list may be narrowed to."""
@@ -75,7 +75,7 @@ def mark_of(asked: Mapping[str, Any], *, now_ms: int) -> Mark:
     if category is not None:
         if up_to is None:
             faults.append(FieldError("/category", "is only allowed with up_to"))
-        _add("/category", _name_fault(category), faults)
+        _add("/category", category_fault(category), faults)
     until_ms = _until(what, asked.get("until"), now_ms, faults)
     _refuse(faults)
     return Mark(what, tuple(dict.fromkeys(ids or ())), up_to, category, until_ms)  # type: ignore[arg-type]
@@ -129,11 +129,8 @@ def _categories(asked: object, pointer: str, faults: Faults) -> tuple[str, ...]:
         faults.append(FieldError(pointer, f"must hold 1 to {MAX_CATEGORIES} categories"))
         return ()
     for index, category in enumerate(categories):
-        _add(f"{pointer}/{index}" if isinstance(asked, list) else pointer, _name_fault(category), faults)
+        _add(f"{pointer}/{index}" if isinstance(asked, list) else pointer, category_fault(category), faults)
     return tuple(categories)
-
-
-_name_fault: Callable[[object], str | None] = user_id_fault
 
 
 def _is_id(value: object) -> bool:

@@ -21,11 +21,13 @@ MAX_NAME: Final = 256
 MAX_NAMESPACE: Final = len(OWN_NAMESPACE_PREFIX) + MAX_NAME
 """So that every user id fits into the name of its own namespace."""
 MAX_EVENT_NAME: Final = 128
+MAX_CATEGORY: Final = 128
 
 _BAD = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _GOOD_NAME = re.compile(f"[^{_BAD}]{{1,{MAX_NAME}}}")
 _GOOD_ROOM = re.compile(f"(?!@)[^{_BAD}]{{1,{MAX_NAME}}}(?<!\\*)")
 _GOOD_EVENT = re.compile(f"[^{_BAD}]{{1,{MAX_EVENT_NAME}}}")
+_GOOD_CATEGORY = re.compile(f"[^{_BAD}]{{1,{MAX_CATEGORY}}}")
 _GOOD_NAMESPACE = re.compile(f"/[^,?\\s{_BAD}]{{0,{MAX_NAMESPACE - 1}}}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -70,6 +72,13 @@ def event_name_fault(value: object) -> str | None:
     if isinstance(value, str) and _GOOD_EVENT.fullmatch(value):
         return "is reserved" if value in RESERVED_EVENTS else None
     return _fault(value, MAX_EVENT_NAME)
+
+
+def category_fault(value: object) -> str | None:
+    """A category, that is posted or asked for: 1 to 128 characters."""
+    if isinstance(value, str) and _GOOD_CATEGORY.fullmatch(value):
+        return None
+    return _fault(value, MAX_CATEGORY)
 
 
 def namespace_fault(value: object) -> str | None:

@@ -11,7 +11,13 @@ from typing import Any
 
 from notify.domain.channel import OWN_NAMESPACE_PREFIX
 from notify.domain.moments import parsed
-from notify.domain.names import event_name_fault, namespace_fault, room_name_fault, user_id_fault
+from notify.domain.names import (
+    category_fault,
+    event_name_fault,
+    namespace_fault,
+    room_name_fault,
+    user_id_fault,
+)
 from notify.domain.notifications.notification import (
     DEFAULT_EVENT,
     DEFAULT_TTL_S,
@@ -27,7 +33,6 @@ from notify.ingest.schemas import (
     MAX_USERS,
     NOTIFICATION,
     PRIORITIES,
-    category_fault,
     collapse_key_fault,
     load,
 )

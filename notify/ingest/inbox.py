@@ -18,6 +18,7 @@ from notify.ingest.http.location import path_names, query
 from notify.ingest.http.route_wrapper import RouteWrapper
 from notify.ingest.inbox_schemas import InboxQuery
 from notify.ingest.schemas import NoQuery, UserPath
+from notify.protocol.validators import listed
 from notify.service.inboxes import shown_page, shown_result
 
 INBOX_PATH = "/v1/users/{id}/inbox"
@@ -58,7 +59,7 @@ class InboxRoutes:
         """A page of the inbox; 304 when the caller's copy still holds."""
         user = path_names(request, INBOX_PATH, USER)["id"]
         asked: Query = query(request, INBOX_QUERY)  # type: ignore[assignment]
-        if_rev = asked.rev_in(request.headers.get("If-None-Match"))
+        if_rev = asked.rev_in(listed(request.headers.get("If-None-Match")))
         page = await self._inboxes.page(user, asked, if_rev=if_rev)
         headers = {"ETag": asked.etag(page.at.rev), "Cache-Control": "private, no-cache"}
         if page.unchanged:

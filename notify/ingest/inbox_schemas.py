@@ -11,8 +11,8 @@ from marshmallow.validate import OneOf
 
 from notify.domain.inbox import DEFAULT_LISTED, MARKS, MAX_LISTED, MAX_MARKED, STATUSES, Query
 from notify.domain.inbox_request import MAX_CATEGORIES, query_of
-from notify.ingest.fields import Between, Listed, Sized, Text, Whole, count
-from notify.ingest.schemas import MAX_CATEGORY, Strict, category_fault
+from notify.ingest.fields import Between, Listed, Text, Whole, count
+from notify.ingest.schemas import CATEGORY, Strict
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -54,7 +54,7 @@ class InboxQuery(Strict):
         },
     )
     category = Listed(
-        Text(validate=Sized(category_fault, 1, MAX_CATEGORY)),
+        Text(validate=CATEGORY),
         validate=count(1, MAX_CATEGORIES, "categories"),
         metadata={
             "description": "Only entries of these categories. Repeat it for several.",
@@ -97,7 +97,7 @@ class MarkSchema(Strict):
         }
     )
     category = Text(
-        validate=Sized(category_fault, 1, MAX_CATEGORY),
+        validate=CATEGORY,
         metadata={"description": "With `up_to`: only entries of this category.", "examples": ["ci"]},
     )
     until = Text(

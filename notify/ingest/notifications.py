@@ -17,9 +17,10 @@ from notify.domain.moments import timestamp
 from notify.domain.notifications.notification import MAX_AHEAD_MS, Accepted, Notification
 from notify.ingest import fast_path
 from notify.ingest.http.body import BodyReader, parse
+from notify.ingest.http.location import query
 from notify.ingest.http.problems import CONTENT_TYPE, is_ours_to_retry, none_accepted, pointer, problem
 from notify.ingest.http.route_wrapper import RouteWrapper
-from notify.ingest.schemas import BATCH, MAX_AHEAD_DAYS, MAX_BATCH, load
+from notify.ingest.schemas import BATCH, MAX_AHEAD_DAYS, MAX_BATCH, NoQuery, load
 from notify.ingest.stats import IngestStats
 from notify.service.publish import Idempotency
 
@@ -33,6 +34,8 @@ MAX_FANOUT_BYTES = 64 * 1024 * 1024
 """Bytes that one request may write to Redis, where each target has a copy of its own."""
 ITEMS_PER_TURN = 100
 """Items of a batch that are judged before the loop turns for others."""
+
+NO_QUERY = NoQuery()
 
 _GOOD_KEY = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 
@@ -89,6 +92,7 @@ class NotificationRoutes:
             raise
 
     async def _post(self, request: web.Request, key: ApiKey) -> web.Response:
+        query(request, NO_QUERY)
         body = await self._bodies.read(request, limit=self._max_payload)
         idempotency_key = idempotency_key_of(request)
         parsed = parse(body)
@@ -113,6 +117,7 @@ class NotificationRoutes:
 
     async def post_batch(self, request: web.Request, key: ApiKey) -> web.Response:
         """Up to 1000 notifications: 202 when Redis has all, 207 when it has some, 422 when none was good."""
+        query(request, NO_QUERY)
         with self._bodies.hold() as hold:
             body = await self._bodies.read(request, limit=self._max_batch_bytes, hold=hold)
             idempotency_key = idempotency_key_of(request)

@@ -15,7 +15,6 @@ from typing import Protocol
 import orjson
 import structlog
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE
 
 from notify.domain.api_key import ApiKey
 from notify.domain.errors import Invalid, NotifyError
@@ -27,7 +26,7 @@ from notify.ingest.http.problems import INTERNAL, render
 from notify.ingest.http.request_ids import REQUEST_ID, RequestIds
 from notify.ingest.notifications import PATH, copied_bytes, shown
 from notify.ingest.stats import IngestStats
-from notify.protocol.headers import END_OF_HEAD
+from notify.protocol.headers import END_OF_HEAD, SERVER
 
 ROUTE = "publish"
 """What they are counted under: the route's own name."""
@@ -144,6 +143,6 @@ class PlainPosts:
         stats.seconds[ROUTE].observe(time.perf_counter() - started)
         head = (
             f"HTTP/1.1 {status} {reason}\r\n{lines}{REQUEST_ID}: {request_id}\r\n"
-            f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n"
+            f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER}\r\n"
         )
         answer(head.encode("latin-1"), body)

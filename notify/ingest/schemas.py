@@ -50,7 +50,6 @@ from notify.ingest.http.problems import MAX_FIELD_ERRORS, pointer
 MAX_USERS = 1000
 MAX_ROOMS = 100
 MAX_TITLE = 1024
-MAX_CATEGORY = 128
 MAX_COLLAPSE_KEY = 128
 MAX_TTL_S = DEFAULT_TTL_S
 MAX_AHEAD_DAYS = MAX_AHEAD_MS // 86_400_000
@@ -61,13 +60,7 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 
 USER = Sized(names.user_id_fault, 1, names.MAX_NAME)
 ROOM = Sized(names.room_name_fault, 1, names.MAX_NAME)
-
-
-def category_fault(value: str) -> str | None:
-    """What is wrong with a category: like a user id, but shorter."""
-    if not 1 <= len(value) <= MAX_CATEGORY:
-        return f"must be 1 to {MAX_CATEGORY} characters long"
-    return names.user_id_fault(value)
+CATEGORY = Sized(names.category_fault, 1, names.MAX_CATEGORY)
 
 
 def collapse_key_fault(value: str) -> str | None:
@@ -188,7 +181,7 @@ class NotificationSchema(Strict):
         },
     )
     category = Text(
-        validate=Sized(category_fault, 1, MAX_CATEGORY),
+        validate=CATEGORY,
         metadata={"description": "What people filter or mute by.", "examples": ["ci"]},
     )
     priority = Text(

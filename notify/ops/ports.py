@@ -8,10 +8,11 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from notify.ops.http_port import HttpPort
 from notify.ops.listening import cannot_listen
+from notify.protocol.headers import SERVER
 
 LISTEN_QUEUE = 4096
 TAKEN_A_TURN = 4
@@ -44,6 +45,7 @@ async def open_port(
     `front` puts a protocol of its own before HTTP.
     Raises CannotListen, which names the settings by their `prefix`.
     """
+    application.on_response_prepare.append(_say_who)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_s)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -79,3 +81,7 @@ async def open_port(
             stack.callback((await loop.create_server(factory, sock=same, backlog=LISTEN_QUEUE)).close)
     bound: int = listener.sockets[0].getsockname()[1]
     return bound
+
+
+async def _say_who(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 LONGEST_HEAD = 8190
 """Bytes of request line and headers of a plain request: what aiohttp allows for one line."""
 END_OF_HEAD = b"\r\n\r\n"
+SERVER = "notify"
+"""What every answer has as its `Server`: what we are made of, and of which version, is nobody's business."""
 
 _HEADER = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*))?"

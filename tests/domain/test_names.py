@@ -18,6 +18,7 @@ RULES: list[Callable[[object], str | None]] = [
     names.room_pattern_fault,
     names.send_pattern_fault,
     names.event_name_fault,
+    names.category_fault,
     names.namespace_fault,
 ]
 

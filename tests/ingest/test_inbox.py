@@ -187,6 +187,8 @@ async def test_what_has_not_changed_is_not_sent_again(real_api: Api) -> None:
     for good in (f"W/{other.headers['ETag']}", f'"x", {other.headers["ETag"]}', "*"):
         held = await real_api.ask("GET", path, headers={"If-None-Match": good})
         assert (held.status, held.body, held.headers["ETag"]) == (304, b"", other.headers["ETag"])
+    for malformed in (f"{other.headers['ETag']}x", f"{other.headers['ETag']} {tag}", f"* {tag}"):
+        assert (await real_api.ask("GET", path, headers={"If-None-Match": malformed})).status == 200
     await posted(real_api, "ada")
     assert (await real_api.ask("GET", path, headers={"If-None-Match": other.headers["ETag"]})).status == 200
 
@@ -202,6 +204,7 @@ async def test_what_has_not_changed_is_not_sent_again(real_api: Api) -> None:
         ("status=new", "/query/status", f"must be one of {', '.join(sorted(STATUSES))}"),
         ("by=day", "/query/by", "must be category"),
         ("category=", "/query/category/0", "must be 1 to 128 characters long"),
+        (f"category={'x' * 129}", "/query/category/0", "must be 1 to 128 characters long"),
         ("colour=red", "/query/colour", "is not a known field"),
         ("limit=1&limit=2", "/query/limit", "must be given once"),
     ],
@@ -229,6 +232,7 @@ LATER = "2100-01-01T00:00:00Z"
         ({"as": "read", "up_to": True}, "/up_to", "must be the id of a notification, or a place"),
         ({"as": "read", "up_to": 0}, "/up_to", "must be the id of a notification, or a place"),
         ({"as": "read", "up_to": 1.5}, "/up_to", "must be the id of a notification, or a place"),
+        ({"as": "read", "up_to": 5, "category": "x" * 129}, "/category", "must be 1 to 128 characters long"),
         ({"as": "read", "ids": ["a"], "category": "ci"}, "/category", "is only allowed with up_to"),
         ({"as": "read", "ids": ["a"], "until": LATER}, "/until", "is only allowed with snoozed"),
         ({"as": "snoozed", "ids": ["a"]}, "/until", "is required: the time at which it comes back"),

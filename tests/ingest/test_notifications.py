@@ -210,3 +210,11 @@ async def test_a_batch_of_which_redis_took_nothing_may_be_tried_again(api: Api, 
     recorder.item_errors = {0: Unavailable("Redis is away", retry_after_s=1), 1: Invalid("nobody")}
     answer = await api.batch({"notifications": [GOOD, GOOD]})
     assert (answer.status, answer.json["code"], answer.headers["Retry-After"]) == (503, "unavailable", "1")
+
+
+@pytest.mark.parametrize("path", ["/v1/notifications", "/v1/notifications/batch"])
+async def test_a_query_is_refused_by_name(api: Api, recorder: Recorder, path: str):
+    body = {"notifications": [GOOD]} if path.endswith("batch") else GOOD
+    answer = await api.post(body, f"{path}?dry_run=1")
+    assert (answer.status, answer.pointers) == (422, {"/query/dry_run": "is not a known field"})
+    assert recorder.seen == []

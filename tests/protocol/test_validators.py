@@ -20,6 +20,14 @@ from notify.protocol.validators import has_it
         ('"*"', '"a"', False),
         ('"b", *', '"a"', False),
         ("a", '"a"', False),
+        ('"b",, "a",', '"a"', True),
+        ('"a,b"', '"a,b"', True),
+        ('"a"x', '"a"', False),
+        ('x"a"', '"a"', False),
+        ('"a" "b"', '"a"', False),
+        ('"a", "b', '"a"', False),
+        ('w/"a"', '"a"', False),
+        ('W/ "a"', '"a"', False),
     ],
 )
 def test_who_has_an_answer_says_so_in_if_none_match(header: str | None, etag: str, found: bool):

@@ -8,9 +8,10 @@ from marshmallow import fields
 from marshmallow.validate import OneOf, Range
 
 from notify.domain.inbox import DEFAULT_LISTED, MAX_LISTED, STATUSES, MarkAs, RemovedBecause
+from notify.domain.names import MAX_CATEGORY
 from notify.ingest.openapi.inbox import REV, TIME, CountsSchema, MarkedSchema, PageSchema
 from notify.ingest.openapi.responses import Answer, FaultSchema
-from notify.ingest.schemas import MAX_CATEGORY, MAX_TITLE, PRIORITIES
+from notify.ingest.schemas import MAX_TITLE, PRIORITIES
 
 ID = {"description": "The notification's id.", "examples": ["ntf_01JD3Y6Z2M8Q4T0V5W7X9B1C3E"]}
 TOLD = tuple(what for what in get_args(MarkAs) if what not in {"delivered", "deleted"})
@@ -302,7 +303,8 @@ class ListSchema(Answer):
         metadata={
             "description": "This category, or any of several.",
             "type": ["string", "array"],
-            "items": {"type": "string"},
+            "maxLength": MAX_CATEGORY,
+            "items": {"type": "string", "maxLength": MAX_CATEGORY},
             "examples": ["ci", ["ci", "billing"]],
         }
     )
