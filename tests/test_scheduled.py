@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def delivered(cluster: Cluster) -> Counter[str]:
 def waiting(cluster: Cluster) -> int:
     with cluster.valkey.client() as client:
         return int(client.zcard(KEYS.due))
+
+
+def goes_on(cluster: Cluster, left: int) -> bool:
+    """Fewer are waiting than were, or none."""
+    return waiting(cluster) < max(left, 1)
 
 
 def late_ms(cluster: Cluster) -> list[int]:
@@ -180,6 +186,27 @@ async def test_what_a_node_takes_to_its_grave_is_taken_over(own_cluster: Cluster
     assert delivered(own_cluster) == {id_: 1}
     await until(lambda: len(late_ms(own_cluster)) == 1)
     print(f"claimed by a node that died, and delivered {late_ms(own_cluster)} ms after its time")
+
+
+async def test_nodes_stand_still_and_lose_redis_while_they_deliver(own_cluster: Cluster):
+    """Longer than their leases, with claims and deliveries under way, whose replies are lost."""
+    ids = await schedule(own_cluster, 3000, in_s(3.0))
+    await until(lambda: waiting(own_cluster) < len(ids))
+    with own_cluster.valkey.client() as client:
+        for _ in range(3):
+            for node in own_cluster.nodes:
+                node.signal(signal.SIGSTOP)
+            client.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(LEASE_MS / 1000 + 0.1)
+            client.client_pause(300, all=True)
+            for node in own_cluster.nodes:
+                node.signal(signal.SIGCONT)
+            left = client.zcard(KEYS.due)  # answered when the pause is over
+            await until(partial(goes_on, own_cluster, left))
+    calm_at = time.monotonic()
+    await until(lambda: waiting(own_cluster) == 0)
+    assert delivered(own_cluster) == dict.fromkeys(ids, 1)
+    print(f"the last was delivered {time.monotonic() - calm_at:.2f} s after the last fault")
 
 
 @pytest.mark.parametrize("target", ["users", "room"])

@@ -56,13 +56,13 @@ class Api:
         async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
             yield cls(session, url)
 
-    async def send(self, notification: Mapping[str, Any], key: str | None) -> str:
-        """POST one; its id. Raises Failed."""
+    async def send(self, notification: Mapping[str, Any], key: str | None) -> tuple[str, str]:
+        """POST one; its id and status. Raises Failed."""
         path = "/v1/notifications"
         status, found = await self._post(path, _encoded(notification), key or secrets.token_hex(16))
         try:
             if status == 202:
-                return str(found["id"])
+                return str(found["id"]), str(found["status"])
             raise Failed(_told(found, status))
         except (KeyError, TypeError) as error:
             raise self._another(path, status) from error
@@ -196,7 +196,11 @@ def _told(problem: Mapping[str, Any], status: int) -> str:
     lines = [f"{problem['title']} ({status} {problem['code']})"]
     if problem.get("detail"):
         lines.append(f"  {problem['detail']}")
-    lines += [f"  {error['pointer']}: {error['detail']}" for error in problem.get("errors") or ()]
+    lines += [
+        f"  {error['pointer']}: {error['detail']}"
+        for error in problem.get("errors") or ()
+        if f"{error['pointer']} {error['detail']}" != problem.get("detail")  # a single one is the detail
+    ]
     return "\n".join(lines)
 
 

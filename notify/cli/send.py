@@ -155,7 +155,10 @@ async def _sent(url: str, key: str, lines: Iterator[Line], idempotency_key: str 
         if second is None:
             if first.document is None:
                 raise click.UsageError(f"{first.fault[:1].upper()}{first.fault[1:]}.")
-            click.echo(await api.send(first.document, idempotency_key))
+            id_, status = await api.send(first.document, idempotency_key)
+            click.echo(id_)
+            if "deliver_at" in first.document and status != "scheduled":
+                click.echo("-- its time has passed: it was delivered at once", err=True)
             return 0
         return await _many(api, itertools.chain([first, second], lines), idempotency_key)
 

@@ -32,6 +32,10 @@ lose the answer."""
 LINGER_BYTES = 1 << 20
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
+READ_AT_ONCE = 32 * 1024
+"""Bytes of a body after which it is decided whether to read on: in chunks of one byte they take 4 ms."""
+AROUND_BODY = 64 * 1024
+"""Bytes that a body may take beyond twice what is in it: its head, and what is around its chunks."""
 BODY_MOMENT_S = 1.0
 """How long a shortcut's request is kept whose body is not whole, since many clients send head and body by two
 writes. What takes longer is aiohttp's."""
@@ -172,7 +176,9 @@ class HttpConnection(RequestHandler):
     """One connection, until it ends or becomes a websocket."""
 
     __slots__ = (
+        "_answered",
         "_answering",
+        "_body_bytes",
         "_broken",
         "_deadline",
         "_discarded",
@@ -204,6 +210,10 @@ class HttpConnection(RequestHandler):
         """Of a shortcut's request that is not whole; `_lacking` bytes of it are still to come."""
         self._lacking = 0
         self._last_payload: StreamReader | None = None
+        self._body_bytes = 0
+        """Of the request whose body is under way, with its head and whatever is around its chunks."""
+        self._answered: StreamReader | None = None
+        """The body of the request that was answered last, read or not."""
         self._deadline: asyncio.TimerHandle | None = None
         self._broken = False
         self._discarded = 0
@@ -241,8 +251,8 @@ class HttpConnection(RequestHandler):
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         super().connection_lost(exc)
-        # Both know this connection: a ring around what nobody read, or could.
-        self._last_payload = None
+        # They know this connection: a ring around what nobody read, or could.
+        self._last_payload = self._answered = None
         self._pieces = []
         self._messages.clear()
 
@@ -269,34 +279,70 @@ class HttpConnection(RequestHandler):
             self._read_on(data)
 
     def _read_on(self, data: bytes) -> None:
-        """Have aiohttp read it."""
+        """Have aiohttp read it, piece by piece: what is around a body's chunks costs more than a body."""
+        end = len(data)
+        if self._body is None:
+            head = data.find(b"\r\n\r\n")
+            end = head + 4 + READ_AT_ONCE if head >= 0 else end
+        else:
+            end = READ_AT_ONCE
+        self._read_piece(data[:end] if end < len(data) else data)
+        while end < len(data) and not self._broken and self.transport is not None:
+            self._read_piece(data[end : end + READ_AT_ONCE])
+            end += READ_AT_ONCE
+
+    @property
+    def _body(self) -> StreamReader | None:
+        """The body that is under way."""
         payload = self._last_payload
-        if payload is None or payload.is_eof():  # no body is under way: this is a head
+        return None if payload is None or payload.is_eof() else payload
+
+    def _read_piece(self, data: bytes) -> None:
+        body = self._body
+        if body is None:  # this is a head
             self._head_bytes += len(data)
             # A whole head may come in one read that is larger than a head may be.
             if self._head_bytes > MAX_HEAD_BYTES and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
                 self._refuse_head()
                 return
         heads = self._request_count
+        self._body_bytes += len(data)
         super().data_received(data)
         if self._request_count != heads:
             self._head_bytes = 0
+            self._body_bytes = len(data)
             self._disarm()
             if self._messages:
                 message, self._last_payload = self._messages[-1]
                 if isinstance(message, _ErrInfo):
-                    self._port.count("malformed")
-                    self._broken = True
                     _forget_where(message.exc)
-                    if payload is not None and not payload.is_eof():  # its reader would wait for ever
-                        payload.set_exception(RequestPayloadError("The body could not be read"))
+                    self._give_up(body)
         elif self._head_bytes and self._deadline is None:
             self._arm()
+        body = self._body
+        if body is not None and not self._broken:
+            self._judge(body, len(data))
+
+    def _judge(self, body: StreamReader, size: int) -> None:
+        """Read no further in a body that is mostly chunk lines, or that nobody wants and does not end."""
+        wasteful = self._body_bytes > 2 * body.total_bytes + AROUND_BODY
+        if body is self._answered:
+            self._discarded += size
+            if wasteful or self._discarded > LINGER_BYTES:
+                self.force_close()
+        elif wasteful:
+            self._give_up(body)
+
+    def _give_up(self, body: StreamReader | None) -> None:
+        """This connection cannot be read any further."""
+        self._port.count("malformed")
+        self._broken = True
+        if body is not None and not body.is_eof():  # its reader would wait for ever
+            body.set_exception(RequestPayloadError("The body could not be read"))
 
     def _takes(self, shortcut: Shortcut, data: bytes) -> bool:
         """Whether the request is answered without aiohttp, or kept until it is whole."""
-        payload = self._last_payload
-        if payload is not None and not payload.is_eof():  # this is its body, whatever it looks like
+        if self._body is not None:  # this is more of it, whatever it looks like
             return False
         if not self.idle or self._messages or self._upgraded or self._paused or self._close:
             return False
@@ -352,6 +398,7 @@ class HttpConnection(RequestHandler):
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         if self._port.closing and isinstance(resp, web.StreamResponse) and not resp.prepared:
             resp.force_close()
+        self._answered = request.content
         if self._broken:
             return self._finish_last(request, resp, start_time)
         return super().finish_response(request, resp, start_time)

@@ -188,8 +188,8 @@ async def test_a_wrong_url_names_the_option_and_the_variable():
 )
 def test_a_time_is_read_as_people_write_it(given: str, ahead_s: int | None):
     with serving() as server:
-        code, _, errors = fed("", "--user", "42", "--at", given, url=server.url)
-    assert (code, errors) == (0, "")
+        code, _, _ = fed("", "--user", "42", "--at", given, url=server.url)
+    assert code == 0
     sent = datetime.fromisoformat(json.loads(server.came[0].body)["deliver_at"])
     wanted = (
         datetime.fromisoformat(given) if ahead_s is None else datetime.now(UTC) + timedelta(seconds=ahead_s)
@@ -214,3 +214,12 @@ async def test_a_scheduled_one_is_taken_by_the_node_for_its_time(cluster: Cluste
     code, printed, errors = await notify(*arguments, API_KEY=API_KEY)
     assert (code, errors, printed[:4]) == (0, "", "ntf_")
     assert await node.metric("notify_scheduled_total", outcome="accepted") == before + 1
+
+
+async def test_a_time_that_has_passed_is_said_to_be_now(cluster: Cluster, unique: str):
+    given = ("send", "--user", unique, "--title", "Late", "--url", cluster.nodes[0].internal_url, "--at")
+    code, printed, errors = await notify(*given, "2020-01-01T00:00", API_KEY=API_KEY)
+    assert (code, printed[:4], errors) == (0, "ntf_", "-- its time has passed: it was delivered at once\n")
+    code, printed, errors = await notify(*given, "+31d", API_KEY=API_KEY)
+    assert (code, printed) == (1, "")
+    assert errors.count("must be at most 30 days ahead") == 1

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from notify.ops.http_port import MAX_HEAD_BYTES, HttpPort, HttpStats
+from notify.ops.http_port import (
+    AROUND_BODY,
+    LINGER_BYTES,
+    MAX_HEAD_BYTES,
+    READ_AT_ONCE,
+    HttpConnection,
+    HttpPort,
+    HttpStats,
+)
 from notify.ops.ports import open_port
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -492,3 +500,70 @@ async def test_the_beginning_of_a_request_goes_with_its_caller() -> None:
         await until(lambda: not here.port.connections)
         await asyncio.sleep(0.1)  # longer than it would be kept
         assert here.asked == 0
+
+
+CHUNKED = b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+TINY = b"1\r\nx\r\n"
+
+
+async def push(peer: Peer, data: bytes, most: int) -> int:
+    """Send the same again and again until the other side has closed; how many bytes it took."""
+    sent = 0
+    with suppress(ConnectionError, TimeoutError):
+        while sent < most and not peer.writer.is_closing():
+            peer.send(data)
+            async with asyncio.timeout(1):
+                await peer.writer.drain()
+            sent += len(data)
+    return sent
+
+
+@pytest.mark.parametrize("path", [b"/", b"/nowhere"])
+async def test_a_body_that_is_mostly_chunk_lines_is_read_no_further(path: bytes) -> None:
+    async with site() as here:
+        peer = await here.connect()
+        peer.send(CHUNKED % path)
+        read = 0
+        parse = HttpConnection._read_piece
+
+        def counted(connection: HttpConnection, data: bytes) -> None:
+            nonlocal read
+            read += len(data)
+            parse(connection, data)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(HttpConnection, "_read_piece", counted)
+            await push(peer, TINY * 10_000, 64 * 1024 * 1024)
+        assert read <= 2 * (AROUND_BODY + READ_AT_ONCE)
+        assert (await peer.ended()).partition(b"\r\n")[0] in (
+            b"HTTP/1.1 400 Bad Request", b"HTTP/1.1 404 Not Found", b"",
+        )  # fmt: skip
+
+
+async def test_a_body_that_nobody_wants_is_read_for_a_while_only() -> None:
+    async with site() as here:
+        peer = await here.connect()
+        peer.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
+        assert (await peer.answer())[0] == 404
+        sent = await push(peer, b"x" * 65_536, 256 * 1024 * 1024)
+        assert sent < 64 * LINGER_BYTES  # most of it fills the buffers of the kernel
+
+
+@pytest.mark.parametrize("size", [8, 1000, 100_000])
+async def test_a_body_in_chunks_of_a_usual_size_is_read_to_its_end(size: int) -> None:
+    async with site() as here:
+        peer = await here.connect()
+        count = 600_000 // size
+        chunk = b"%x\r\n%s\r\n" % (size, b"x" * size)
+        peer.send(CHUNKED % b"/" + chunk * count + b"0\r\n\r\n" + GET)
+        assert (await peer.answer())[2] == b"got %d" % (count * size)
+        assert (await peer.answer())[2] == b"got 0"
+
+
+async def test_a_refused_body_that_ends_leaves_the_connection_usable() -> None:
+    async with site() as here:
+        peer = await here.connect()
+        peer.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n")
+        assert (await peer.answer())[0] == 404
+        peer.send(b"x" * 500_000 + GET)
+        assert (await peer.answer())[2] == b"got 0"

@@ -26,6 +26,8 @@ MIN_INTERVAL_S: Final = 10.0
 FIRST_RETRY_S: Final = 1.0
 """Between two fetches while there are no keys at all: nobody can connect."""
 STALE_IF_ERROR_S: Final = 24 * 3600.0
+ABSENT_S: Final = 60.0
+"""A key that was asked for this long ago and has never been there is refused between two fetches, too."""
 _MOST_ABSENT: Final = 256
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _NOT_KEPT = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE)
@@ -65,7 +67,8 @@ class PublishedKeys:
         self._keys: KeySet | None = None
         self._fetched_at = self._fresh_until = self._next_fetch = float("-inf")
         self._failing = False
-        self._absent: set[str] = set()
+        self._absent: dict[str, float] = {}
+        """When names were first found to be absent."""
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Task[None] | None = None
 
@@ -105,11 +108,15 @@ class PublishedKeys:
             # With the endpoint known to be down and keys at hand, nobody waits for the next attempt.
             await self._refresh(wait=not self._failing or self._keys is None)
         found = self._known().find(algorithm, kid)
-        if found or kid is None or (kid in self._absent and self._clock() < self._next_fetch):
+        if found or kid is None:
             return found
+        now = self._clock()
+        if now < self._next_fetch and now - self._absent.get(kid, now) >= ABSENT_S:
+            return ()
         if self.fetches == before and await self.renew():
             found = self._known().find(algorithm, kid)
         if found:
+            self._absent.pop(kid, None)
             return found
         if self.fetches == before:
             # Refusing the token for good would be wrong: it may be signed with a key made a second ago.
@@ -119,7 +126,7 @@ class PublishedKeys:
             )
         if len(self._absent) >= _MOST_ABSENT:
             self._absent.clear()
-        self._absent.add(kid)
+        self._absent.setdefault(kid, now)
         return ()
 
     async def renew(self) -> bool:

@@ -8,7 +8,8 @@ characters of other alphabets and no stray bits in its signature, so none verifi
 from __future__ import annotations
 
 import binascii
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -18,6 +19,8 @@ from notify.gateway.auth.signing_keys import VERIFIERS
 
 LONGEST_TOKEN: Final = 8 * 1024
 _LONGEST_KID: Final = 256
+_HEADERS_KNOWN: Final = 64
+"""Headers that are remembered: anybody may send some, of 8 KiB at most."""
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 """A token of a stated other type (a logout token, a proof of possession) is not one to connect with
 (RFC 8725 section 3.11)."""
@@ -46,7 +49,7 @@ class SignedToken(NamedTuple):
         return _object(self.payload, "payload")
 
 
-def read(token: object, algorithms: Collection[str]) -> SignedToken:
+def read(token: object, algorithms: tuple[str, ...]) -> SignedToken:
     """Take a token apart. Raises TokenInvalid, with a sentence that holds nothing of the token."""
     if not isinstance(token, str):
         raise TokenInvalid("The token must be a string.")
@@ -65,6 +68,18 @@ def read(token: object, algorithms: Collection[str]) -> SignedToken:
             else "The token is not a JWT: it must have three parts."
         )
     head, payload, signature = parts
+    algorithm, kid = _algorithm_and_kid(head, algorithms)
+    if not signature:
+        raise TokenInvalid("The token is not signed.")
+    proof = _decode(signature, "signature")
+    if _encode(proof) != signature:
+        raise TokenInvalid("The token's signature is not base64url.")
+    return SignedToken(algorithm, kid, text[: len(head) + 1 + len(payload)], payload, proof)
+
+
+@lru_cache(maxsize=_HEADERS_KNOWN)
+def _algorithm_and_kid(head: bytes, algorithms: tuple[str, ...]) -> tuple[str, str | None]:
+    """What a token's header names, once it is found good. All tokens of an issuer have the same."""
     header = _object(head, "header")
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in algorithms:
@@ -76,12 +91,7 @@ def read(token: object, algorithms: Collection[str]) -> SignedToken:
         raise TokenInvalid("The token's `typ` must be `JWT` or `at+jwt`.")
     if "kid" in header and not (isinstance(kid, str) and len(kid) <= _LONGEST_KID):
         raise TokenInvalid("The token's `kid` must be a string of at most 256 characters.")
-    if not signature:
-        raise TokenInvalid("The token is not signed.")
-    proof = _decode(signature, "signature")
-    if _encode(proof) != signature:
-        raise TokenInvalid("The token's signature is not base64url.")
-    return SignedToken(algorithm, kid, text[: len(head) + 1 + len(payload)], payload, proof)
+    return algorithm, kid
 
 
 def _object(segment: bytes, part: str) -> dict[str, Any]:

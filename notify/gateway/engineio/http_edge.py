@@ -219,9 +219,9 @@ class HttpEdge(engineio.AsyncServer):  # type: ignore[misc]
                 raise Refused(BAD_REQUEST)
             probe = await self.moves.begin(sid, address=self.proxies.address(request))
         except Refused as refused:
-            self.stats.upgrades_elsewhere += 1
             if refused.code == TAKEN:
                 return self._one_too_many(request)
+            self.stats.upgrades_elsewhere += 1
             raise
         try:
             probe.websocket = hand_over(

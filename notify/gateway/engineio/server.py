@@ -159,11 +159,9 @@ class Engine(HttpEdge):
         False, and nothing has happened, when it asks for something that only `handle_request` can judge:
         another transport, an existing session, an origin that needs the whole request, a limit that is near.
         """
-        asked, origin = query_values(handshake.query), handshake.origin
+        origin = handshake.origin
         if (
-            asked.get("transport") != "websocket"
-            or asked.get("EIO") != "4"
-            or "sid" in asked
+            not _begins_on_websocket(handshake.query)
             or "websocket" not in self.transports
             or self.proxies.configured
             or not self.limits.unlimited
@@ -330,3 +328,11 @@ class Engine(HttpEdge):
 
     async def _shut_down(self, _: web.Application) -> None:
         await self.shutdown()
+
+
+def _begins_on_websocket(query: str) -> bool:
+    """Whether a query asks for a new session of Engine.IO v4 that begins on websocket."""
+    if query == "EIO=4&transport=websocket":  # what stock clients send
+        return True
+    asked = query_values(query)
+    return asked.get("transport") == "websocket" and asked.get("EIO") == "4" and "sid" not in asked

@@ -33,18 +33,21 @@ class Wheel(Generic[Item]):
     An item is discarded by `bucket.discard(item)`, on the bucket that `add` returned.
     """
 
-    __slots__ = ("_buckets", "_expire", "_handle", "_next", "tick_s")
+    __slots__ = ("_buckets", "_expire", "_handle", "_loop", "_next", "tick_s")
 
     def __init__(self, expire: Callable[[Item], None], *, tick_s: float) -> None:
         self.tick_s = tick_s
         self._expire = expire
         self._buckets: dict[int, Bucket[Item]] = {}
         self._handle: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._next = 0
 
     def add(self, item: Item, delay_s: float) -> Bucket[Item]:
         """Have `item` expire after `delay_s`, at most one tick early and never late."""
-        return self.add_at(item, floor((asyncio.get_running_loop().time() + delay_s) / self.tick_s))
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self.add_at(item, floor((self._loop.time() + delay_s) / self.tick_s))
 
     def add_at(self, item: Item, tick: int) -> Bucket[Item]:
         """Have `item` expire at a tick. One that is over counts as the next turn of the loop."""

@@ -14,7 +14,7 @@ import structlog
 from notify.backplane.delivery import EventVariant
 from notify.backplane.manager import RedisManager
 from notify.backplane.membership import Member
-from notify.domain.channel import Channel, owner_of
+from notify.domain.channel import USER_ROOM_PREFIX, Channel, owner_of
 from notify.domain.entropy import Entropy
 from notify.domain.errors import Forbidden, Invalid, NotifyError, TokenRevoked, TooMany
 from notify.domain.inbox import Snapshot
@@ -149,7 +149,7 @@ class SessionAdmission:
         )
         if recoverable:
             member.pid = names[SID_LENGTH:]  # 144 bits: it cannot be guessed
-        opened = self.session_of(member)
+        opened, entered = self.session_of(member), member.rooms
         start, at = await self._arrivals.open(
             member, Opening(member.pid, opened, identity.issued_at, has_inbox(member))
         )
@@ -161,7 +161,7 @@ class SessionAdmission:
             if room.since is None:
                 room.since = start
         self._let_in(member, start, recovered=False, inbox=at)
-        if member.pid is not None and member.state == Member.CONNECTED:
+        if member.rooms is not entered and member.pid is not None and member.state == Member.CONNECTED:
             session = self.session_of(member)
             if session.rooms != opened.rooms:  # it was taken out of one while it was being let in
                 await self._sessions.save(member.pid, session)
@@ -233,13 +233,11 @@ class SessionAdmission:
         """
         if self._max_per_user:
             home = namespace if owner_of(namespace) is None else "/"
-            room = self._manager.room(home, Channel(home, "user", identity.user).room)
-            mine = room.members if room is not None else ()
-            count = sum(
+            room = self._manager.room(home, USER_ROOM_PREFIX + identity.user)
+            if room is not None and self._max_per_user <= sum(
                 member.namespace == namespace and not member.socket.closed and member.socket.sid != leaving
-                for member in mine
-            )
-            if count >= self._max_per_user:
+                for member in room.members
+            ):
                 raise TooMany(
                     f"A user may have at most {self._max_per_user} connections to a namespace on one node"
                 )

@@ -76,13 +76,21 @@ class Expiry:
         self._armed_for = 0
         """The bucket's time that the timer is set to, or to a shorter sleep on the way there."""
 
-    def schedule(self, member: Expiring, expires_at: int) -> None:
-        """Watch a member, from now on until this time: also after its token was refreshed."""
+    @staticmethod
+    def warned(member: Expiring) -> bool:
+        """Whether a member that is watched has been told that it expires soon."""
+        return member.expiry is not None and member.expiry.due == member.expiry.expires_at
+
+    def schedule(self, member: Expiring, expires_at: int, *, warned: bool = False) -> None:
+        """Watch a member, from now on until this time: also after its token was refreshed.
+
+        `warned`: it has been told already that it expires soon.
+        """
         self.discard(member)
         left = expires_at - self._clock()
         if left > _COARSE_BEYOND_S:
             expires_at = -(-expires_at // COARSE_S) * COARSE_S
-        warning = min(max(int(left / 10), SHORTEST_WARNING_S), LONGEST_WARNING_S)
+        warning = 0 if warned else min(max(int(left / 10), SHORTEST_WARNING_S), LONGEST_WARNING_S)
         self._file(member, expires_at - warning, expires_at)
         self._arm()
 

@@ -147,12 +147,14 @@ class HandedOver:
     """What goes with a session: packets that its client has not been sent, and acknowledgements under way.
 
     Each acknowledgement is with the namespace of its member. `beat`: where the heartbeat is; None from a node
-    of a release before this, which does not say so.
+    of a release before this, which does not say so. `warned`: the namespaces whose members have been told
+    that their tokens expire.
     """
 
     wires: Sequence[Wire]
     acks: Sequence[tuple[str, AckUnderWay]]
     beat: Beat | None = None
+    warned: Sequence[str] = ()
 
     def encode(self) -> bytes:
         """As it travels."""
@@ -163,7 +165,7 @@ class HandedOver:
         ]
         acks = [(namespace, tuple(ack)) for namespace, ack in self.acks]
         beat = None if self.beat is None else tuple(self.beat)
-        return orjson.dumps({"packets": packets, "acks": acks, "beat": beat})
+        return orjson.dumps({"packets": packets, "acks": acks, "beat": beat, "warned": self.warned})
 
     @classmethod
     def decode(cls, data: bytes) -> HandedOver:
@@ -176,6 +178,7 @@ class HandedOver:
             ]
             acks = [(namespace, AckUnderWay(*ack)) for namespace, ack in found["acks"]]
             beat = found.get("beat")
-            return cls(wires, acks, None if beat is None else Beat(bool(beat[0]), float(beat[1])))
+            at = None if beat is None else Beat(bool(beat[0]), float(beat[1]))
+            return cls(wires, acks, at, found.get("warned", ()))
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ValueError("not a session") from error

@@ -210,7 +210,8 @@ class Newcomer:
         into.server.forget(socket)  # one that is in no namespace has to connect to one
         for member in members:
             if into.admission.expiry is not None:
-                into.admission.expiry.schedule(member, member.identity.expires_at)
+                warned = member.namespace in self._handed.warned
+                into.admission.expiry.schedule(member, member.identity.expires_at, warned=warned)
             if has_inbox(member) and member.user is not None:
                 into.inbox_watch.expect(member.user, into.now_ms())
         self._end()

@@ -342,6 +342,7 @@ class MovingOut:
                 for ack in manager.acks_under_way(member.sid)
             ],
             self._engine.heartbeat.beat_of(socket),
+            [member.namespace for member in socket.members if self._expiry.warned(member)],
         ).encode()
         departure.end()
         for member in socket.members:

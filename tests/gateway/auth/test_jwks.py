@@ -17,7 +17,7 @@ from jwt.algorithms import RSAAlgorithm
 from notify.domain.errors import TokenInvalid, Unavailable
 from notify.gateway.auth import jwks
 from notify.gateway.auth.authenticator import Authenticator
-from notify.gateway.auth.jwks import PublishedKeys, _ttl_s
+from notify.gateway.auth.jwks import ABSENT_S, PublishedKeys, _ttl_s
 from notify.gateway.auth.signing_keys import MOST_TRIED, from_jwks
 from tests.gateway.issuer import Issuer, b64, claims, ec_key, jwk, private_pem, raw, rsa_key, served, token
 
@@ -112,11 +112,27 @@ async def test_a_name_that_was_asked_for_and_is_not_there_is_refused_for_good(
     auth: Authenticator, issuer: Issuer, clock: Clock
 ):
     assert await refusal(auth, token(rsa_key("evil"), kid="evil")) == "token_invalid"
+    clock.now += ABSENT_S
     assert await refusal(auth, token(rsa_key("evil"), kid="evil")) == "token_invalid"
-    assert issuer.asked == 1
+    assert issuer.asked == 2
+    assert await refusal(auth, token(rsa_key("evil"), kid="evil")) == "token_invalid"
+    assert issuer.asked == 2
     clock.now += 11
     issuer.keys.append(jwk(rsa_key("evil"), "evil"))
     assert (await auth.verify(token(rsa_key("evil"), kid="evil"))).user == "42"
+
+
+async def test_a_key_that_somebody_named_before_it_was_published_is_not_refused_for_good(
+    auth: Authenticator, issuer: Issuer, clock: Clock
+):
+    await auth.start()
+    clock.now += 11
+    assert await refusal(auth, token(rsa_key("new"), kid="two")) == "token_invalid"
+    issuer.keys.append(jwk(rsa_key("new"), "two"))
+    clock.now += 5
+    assert await refusal(auth, token(rsa_key("new"), kid="two")) == "unavailable"  # and it tries again
+    clock.now += 6
+    assert (await auth.verify(token(rsa_key("new"), kid="two"))).user == "42"
 
 
 async def test_a_key_signed_by_another_under_a_known_name_is_refused(

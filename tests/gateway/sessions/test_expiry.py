@@ -261,3 +261,15 @@ async def test_a_member_costs_little_and_what_is_gone_costs_nothing(watch: Watch
     finally:
         tracemalloc.stop()
     print(f"{each:.0f} bytes a member")
+
+
+async def test_who_has_been_warned_is_not_warned_again_where_it_goes_on(watch: Watch):
+    member = watch.schedule(600)
+    assert not watch.expiry.warned(member)
+    assert watch.after(541)
+    assert watch.expiry.warned(member)
+    watch.expiry.discard(member)
+    assert not watch.expiry.warned(member)
+    watch.expiry.schedule(member, int(watch.clock.now) + 59, warned=True)
+    assert watch.after(50) == []
+    assert watch.after(10) == [("expired", member, 0)]

@@ -65,14 +65,15 @@ def test_packets_and_acknowledgements_come_out_as_they_went_in():
         Wire(b'451-["a",{"_placeholder":true,"num":0}]', memoryview(b"\x00\xff")),
     ]
     acks = [("/", AckUnderWay(3, "host", "room", "/", 9)), ("/chat", AckUnderWay(1, "host", "r", "/chat", 2))]
-    handed = HandedOver.decode(HandedOver(wires, acks, Beat(True, 1.5)).encode())
-    assert handed.beat == Beat(True, 1.5)
+    handed = HandedOver.decode(HandedOver(wires, acks, Beat(True, 1.5), ["/"]).encode())
+    assert (handed.beat, handed.warned) == (Beat(True, 1.5), ["/"])
     assert b"".join(wire.frames for wire in handed.wires) == b"".join(wire.frames for wire in wires)
     assert list(handed.acks) == acks
 
 
-def test_a_node_of_a_release_before_does_not_say_where_the_heartbeat_is():
-    assert HandedOver.decode(b'{"packets":["2"],"acks":[]}').beat is None
+def test_a_node_of_a_release_before_does_not_say_where_heartbeat_and_warnings_are():
+    before = HandedOver.decode(b'{"packets":["2"],"acks":[]}')
+    assert (before.beat, before.warned) == (None, ())
 
 
 @pytest.mark.parametrize("kind", [Description, Order, HandedOver])

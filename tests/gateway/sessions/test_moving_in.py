@@ -78,6 +78,7 @@ class Coming:
         self.expected: list[Any] = []
         self.ours = True
         self.full = False
+        self.scheduled: list[dict[str, bool]] = []
         self.websocket: Any = WebSocket()
         self.into = MovingIn(
             server=server,
@@ -90,7 +91,7 @@ class Coming:
             node_id=lambda: "here",
             now_ms=lambda: 5,
         )
-        self.expiry = SimpleNamespace(schedule=lambda *at: None)
+        self.expiry = SimpleNamespace(schedule=lambda *_, **how: self.scheduled.append(how))
 
     async def acknowledged(self, *args):
         self.acks.append(args)
@@ -178,16 +179,17 @@ async def test_it_is_deaf_until_the_cut_and_what_was_not_sent_goes_first():
         assert not found.into.under_way
 
 
-async def test_one_whose_heartbeat_is_known_is_not_pinged_before_its_time():
+async def test_one_whose_heartbeat_is_known_is_not_pinged_before_its_time_nor_warned_twice():
     async with coming() as found:
         newcomer = found.enter()
         await newcomer.subscribed()
         found.cut(newcomer)
-        await newcomer.take(HandedOver([Wire(b'42["queued"]')], (), Beat(False, 10.0)).encode())
+        await newcomer.take(HandedOver([Wire(b'42["queued"]')], (), Beat(False, 10.0), ["/"]).encode())
         newcomer.complete(found.websocket, [], held=False)
         assert found.websocket.written == sent('42["queued"]')
         (socket,) = found.server.eio.sockets.values()
         assert not socket.awaiting_pong
+        assert found.scheduled == [{"warned": True}]
         assert 9.0 < found.server.eio.heartbeat.beat_of(socket).left_s <= 10.0
 
 

@@ -57,7 +57,7 @@ class Leaving:
             engine=server.eio,
             manager=server.manager,
             rooms=SimpleNamespace(busy=lambda member: member in self.busy),  # type: ignore[arg-type]
-            expiry=SimpleNamespace(discard=lambda member: None),  # type: ignore[arg-type]
+            expiry=SimpleNamespace(discard=lambda member: None, warned=lambda member: True),  # type: ignore[arg-type]
             cuts=self.cuts,
             publish_cut=self.publish_cut,
             node_topic="topic:{}".format,
@@ -181,6 +181,7 @@ async def test_one_whose_cut_was_not_heard_there_goes_on_here_until_the_next():
         found.emit("four")
         handed = HandedOver.decode(await found.out.take(found.sid, "there"))
         assert texts(handed.wires) == ['42["one"]', '42["two"]', '42["three"]']
+        assert handed.warned == ["/"]
 
 
 async def test_one_in_no_namespace_leaves_without_a_cut_unless_it_connects():

@@ -36,14 +36,15 @@ class Unconnected(Generic[Connection]):
         if most < 1:
             raise ValueError("max_unconnected must be at least 1")
         self._most = most
-        self._networks: dict[Connection, str] = {}
+        self._networks: dict[Connection, str | None] = {}
+        """None until somebody has to go: nearly all are in a namespace before that."""
 
     def __len__(self) -> int:
         return len(self._networks)
 
     def add(self, connection: Connection) -> Sequence[Connection]:
         """Keep one more. The connections that have to go for it, which are kept no more."""
-        self._networks[connection] = _network(connection.address)
+        self._networks[connection] = None
         return self._crowded_out() if len(self._networks) > self._most else ()
 
     def discard(self, connection: Connection) -> None:
@@ -52,7 +53,10 @@ class Unconnected(Generic[Connection]):
 
     def _crowded_out(self) -> list[Connection]:
         by_network: dict[str, list[Connection]] = {}
-        for connection, network in self._networks.items():
+        for connection, known in self._networks.items():
+            network = known
+            if network is None:
+                network = self._networks[connection] = _network(connection.address)
             by_network.setdefault(network, []).append(connection)
         # (how many are left, where they come from, how many have gone): the largest first.
         heap = [(-len(connections), network, 0) for network, connections in by_network.items()]

@@ -12,6 +12,8 @@ PACKETS_A_TURN = 128
 """Packets of one POST that are handled before others have their turn of the loop."""
 UPGRADE_POLL_S = 0.1
 """While a websocket is taking over, a poll without packets is held for so long: no busy loop."""
+OVERTAKING_POLL_S = 0.02
+"""The first of those while a websocket is at another node: it may have overtaken the client's word there."""
 _SEPARATOR = RECORD_SEPARATOR.decode()
 
 
@@ -164,7 +166,8 @@ class Polling:
 
     def _hold(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(UPGRADE_POLL_S, self._release)
+            hold_s = UPGRADE_POLL_S if self._noops or not self._behind else OVERTAKING_POLL_S
+            self._timer = asyncio.get_running_loop().call_later(hold_s, self._release)
 
     def _release(self) -> None:
         if self.waits:
