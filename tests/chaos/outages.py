@@ -18,13 +18,13 @@ async def killed_redis(
         await here.populate(people, rooms=max(1, people // 10), stock=stock)
         publisher = here.publish(rate)
         await here.pass_time(3, "warm")
-        killed_at = time.monotonic()
         here.valkey.kill()
         await here.pass_time(1, "Redis killed")
+        started_at = time.monotonic()
         await here.valkey.astart()
-        await here.until(lambda: publisher.accepted[-1].at > killed_at)
-        without_writes = next(one.at for one in publisher.accepted if one.at > killed_at) - max(
-            one.at for one in publisher.accepted if one.at <= killed_at
+        await here.until(lambda: publisher.accepted[-1].at > started_at)
+        without_writes = next(one.at for one in publisher.accepted if one.at > started_at) - max(
+            one.at for one in publisher.accepted if one.at <= started_at
         )
         await here.pass_time(3, "Redis back")
         verdict = await here.settle()
