@@ -241,7 +241,7 @@ async def test_keys_find_the_one_that_runs_here_and_ask_when_several_do(tmp_path
 
     code, printed = await keys()
     assert code == 2
-    assert "no `make dev` runs in this directory or one above it" in printed
+    assert "no `notify dev` runs in this directory or one above it" in printed
     async with dev(tmp_path, "--nodes", "1", "--no-demo") as first:
         await first.up()
         code, printed = await keys()

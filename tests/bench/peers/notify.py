@@ -46,6 +46,8 @@ class Notify(Peer):
                 "NOTIFY_JWT_SECRET": _SECRET,
                 "NOTIFY_API_KEYS": _API_KEY,
                 "NOTIFY_PING_INTERVAL": str(ping_interval_s),
+                # Leaves 18,000 of 20,000 descriptors to clients.
+                "NOTIFY_MAX_INTERNAL_CONNECTIONS": "256",
                 "NOTIFY_LOG_LEVEL": "warning",
             },
         )
