@@ -45,7 +45,7 @@ def main() -> int:
     if files < plan.many_users + 500:
         plan = replace(plan, many_users=files - 500)
         print(f"only {files} files may be open: P8 is taken with {plan.many_users} users", file=sys.stderr)
-    if files < max(plan.crowds) * 1.4:  # a node keeps some of its descriptors back
+    if files < max(plan.crowds) + 1_500:  # a node keeps some of its descriptors back
         plan = replace(plan, crowds=plan.crowds[:1])
         print(f"only {files} files may be open: P9 is taken with {plan.crowds[0]} alone", file=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
