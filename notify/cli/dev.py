@@ -22,7 +22,7 @@ from aiohttp import web
 
 from notify.cli.devserver.demo import LOOPBACK_ORIGINS, STOCK_CLIENT, Demo
 from notify.cli.devserver.page import Page
-from notify.cli.devserver.ports import Ports, is_free
+from notify.cli.devserver.ports import Ports, is_free, one_at_a_time
 from notify.cli.devserver.supervisor import DevNode, StartFailed, Supervisor
 from notify.cli.terminal.environment import load_settings
 from notify.cli.token import minted
@@ -102,34 +102,35 @@ async def _everything(options: Options, told_to_end: asyncio.Event) -> None:
         guard = asyncio.create_task(server.guard())
         stack.push_async_callback(_cancelled, guard)
         kept = DevSecrets.kept_in(server.directory, settings)
-        ports = Ports()
-        demo_port = _demo_port(ports, options) if options.demo else 0
         environ = _environ(settings, kept, redis_url=server.url)
-        supervisor = Supervisor(
-            [
-                DevNode(
-                    f"node-{number}",
-                    port=ports.take(8078 + 2 * number),
-                    internal_port=ports.take(8079 + 2 * number),
-                    environ=environ,
-                    log=server.directory / f"node-{number}.log",
-                    say=_say,
-                )
-                for number in range(1, options.nodes + 1)
-            ]
-        )
-        stack.push_async_callback(supervisor.end)
-        if not await _unless(told_to_end, supervisor.start()):
-            return
-        page = None
         mint = partial(minted, replace(settings, jwt_secret=Secret(kept.jwt_secret)), claims=CLAIMS)
-        if options.demo:
-            page = Page.found()
-            app = _demo(supervisor, demo_port, page, kept, partial(mint, expires_in_s=TOKEN_S))
-            runner = web.AppRunner(app, access_log=None)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, "127.0.0.1", demo_port, shutdown_timeout=1).start()
+        page = None
+        async with one_at_a_time():
+            ports = Ports()
+            demo_port = _demo_port(ports, options) if options.demo else 0
+            supervisor = Supervisor(
+                [
+                    DevNode(
+                        f"node-{number}",
+                        port=ports.take(8078 + 2 * number),
+                        internal_port=ports.take(8079 + 2 * number),
+                        environ=environ,
+                        log=server.directory / f"node-{number}.log",
+                        say=_say,
+                    )
+                    for number in range(1, options.nodes + 1)
+                ]
+            )
+            stack.push_async_callback(supervisor.end)
+            if not await _unless(told_to_end, supervisor.start()):
+                return
+            if options.demo:
+                page = Page.found()
+                app = _demo(supervisor, demo_port, page, kept, partial(mint, expires_in_s=TOKEN_S))
+                runner = web.AppRunner(app, access_log=None)
+                await runner.setup()
+                stack.push_async_callback(runner.cleanup)
+                await web.TCPSite(runner, "127.0.0.1", demo_port, shutdown_timeout=1).start()
         click.echo(
             banner(
                 supervisor,

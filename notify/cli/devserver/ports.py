@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import os
 import socket
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+TURN_S = 20.0
+"""How long one instance waits for another that starts."""
+
+
+@asynccontextmanager
+async def one_at_a_time(directory: Path | None = None, *, within_s: float = TURN_S) -> AsyncIterator[None]:
+    """Keep other instances of this user from choosing ports until the ones chosen here are listened on.
+
+    One that takes longer than `within_s` is waited for no more. `directory` is where the lock is.
+    """
+    path = (directory or Path(tempfile.gettempdir())) / f"notify-dev-{os.getuid()}.lock"
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    with path.open("a") as lock:
+        while loop.time() < deadline:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(0.02)
+        yield
 
 
 class Ports:
