@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_server import Server
+
+from notify.protocol.headers import END_OF_HEAD, SERVER
 
 HEAD_TIMEOUT_S = 10.0
 """What a whole head may take, from the accepted connection or its first byte on."""
@@ -112,6 +114,12 @@ class HttpPort:
     def factory(self, server: Server) -> Callable[[], HttpConnection]:
         """What makes a protocol for each connection; fits `loop.create_server`."""
         return lambda: HttpConnection(self, server)
+
+    def malformed(self, status: int) -> web.Response:
+        """The answer to what is no request. No application sees it, so its head is finished here."""
+        response = self.answer_malformed(status)
+        response.headers[hdrs.SERVER] = SERVER
+        return response
 
     def close_soon(self) -> None:
         """From now on every answer ends its connection, and says so."""
@@ -282,11 +290,11 @@ class HttpConnection(RequestHandler):
         """Have aiohttp read it, piece by piece: what is around a body's chunks costs more than a body."""
         end = len(data)
         if self._body is None:
-            head = data.find(b"\r\n\r\n")
-            end = head + 4 + READ_AT_ONCE if head >= 0 else end
+            head = data.find(END_OF_HEAD)
+            end = head + len(END_OF_HEAD) + READ_AT_ONCE if head >= 0 else end
         else:
             end = READ_AT_ONCE
-        self._read_piece(data[:end] if end < len(data) else data)
+        self._read_piece(data[:end])  # be it empty: so aiohttp goes on with what it has kept back
         while end < len(data) and not self._broken and self.transport is not None:
             self._read_piece(data[end : end + READ_AT_ONCE])
             end += READ_AT_ONCE
@@ -302,7 +310,7 @@ class HttpConnection(RequestHandler):
         if body is None:  # this is a head
             self._head_bytes += len(data)
             # A whole head may come in one read that is larger than a head may be.
-            if self._head_bytes > MAX_HEAD_BYTES and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
+            if self._head_bytes > MAX_HEAD_BYTES and data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES) < 0:
                 self._refuse_head()
                 return
         heads = self._request_count
@@ -398,7 +406,7 @@ class HttpConnection(RequestHandler):
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         if self._port.closing and isinstance(resp, web.StreamResponse) and not resp.prepared:
             resp.force_close()
-        self._answered = request.content
+        self._answered, self._discarded = request.content, 0
         if self._broken:
             return self._finish_last(request, resp, start_time)
         return super().finish_response(request, resp, start_time)
@@ -440,7 +448,7 @@ class HttpConnection(RequestHandler):
             self.log_exception(exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("An answer had begun")
-        response = self._port.answer_malformed(status)
+        response = self._port.malformed(status)
         response.force_close()
         return response
 
@@ -470,7 +478,7 @@ class HttpConnection(RequestHandler):
         if transport is None or not self.awaits_head:  # an answer is under way: ours would break it
             self.force_close()
             return
-        transport.write(_serialized(self._port.answer_malformed(HEAD_TOO_LARGE)))
+        transport.write(_serialized(self._port.malformed(HEAD_TOO_LARGE)))
         transport.write_eof()
         self._deadline = self._loop.call_later(LINGER_S, self.force_close)
 

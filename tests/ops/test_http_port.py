@@ -560,10 +560,11 @@ async def test_a_body_in_chunks_of_a_usual_size_is_read_to_its_end(size: int) ->
         assert (await peer.answer())[2] == b"got 0"
 
 
-async def test_a_refused_body_that_ends_leaves_the_connection_usable() -> None:
+async def test_refused_bodies_that_end_leave_the_connection_usable() -> None:
     async with site() as here:
         peer = await here.connect()
-        peer.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n")
-        assert (await peer.answer())[0] == 404
-        peer.send(b"x" * 500_000 + GET)
-        assert (await peer.answer())[2] == b"got 0"
+        for _ in range(4):  # together they are more than one may be
+            peer.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n")
+            assert (await peer.answer())[0] == 404
+            peer.send(b"x" * 500_000 + GET)
+            assert (await peer.answer())[2] == b"got 0"

@@ -8,7 +8,6 @@ import orjson
 from aiohttp import web
 
 from notify.gateway.http.cors import Cors
-from notify.protocol.headers import SERVER
 
 (
     UNKNOWN_TRANSPORT,
@@ -49,8 +48,7 @@ def unreadable(status: int) -> web.Response:
     """The answer to what is no HTTP request, and to one whose handler failed."""
     message = _MESSAGES[BAD_REQUEST] if status < 500 else "Internal server error"
     body = orjson.dumps({"code": BAD_REQUEST, "message": message})
-    headers = {"Server": SERVER}  # there is no request, so the port cannot say it
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+    return web.Response(status=status, body=body, content_type="application/json")
 
 
 def refuse(

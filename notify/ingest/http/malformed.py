@@ -8,7 +8,6 @@ from notify.domain.errors import BadRequest, HeadTooLarge, NotifyError
 from notify.ingest.http.problems import render
 from notify.ingest.http.request_ids import REQUEST_ID, RequestIds
 from notify.ingest.stats import IngestStats
-from notify.protocol.headers import SERVER
 
 ROUTE = "malformed"
 """What such requests are counted under."""
@@ -32,7 +31,6 @@ class MalformedRequests:
             error = NotifyError("unhandled")
         response = render(error)
         response.headers[REQUEST_ID] = self._ids.new()
-        response.headers["Server"] = SERVER  # there is no request, so the port cannot say it
         self._stats.requests[ROUTE, response.status] += 1
         self._stats.errors[error.code] += 1
         return response
